@@ -1,0 +1,4 @@
+//! The protocol, pure: no socket, no task, no clock.
+pub mod engine;
+pub mod frame;
+pub mod packet;
