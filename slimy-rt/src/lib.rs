@@ -1,4 +1,8 @@
 //! slimy-rt: real-time admin back-ends.
 mod ids;
 pub use ids::*;
+pub mod auth;
+pub mod broker;
+pub mod metrics;
 pub mod protocol;
+pub mod session;

@@ -1,1 +1,4 @@
 //! frame
+/// Placeholder until the codec lands.
+#[derive(Clone, Debug)]
+pub struct EventData;

@@ -2,3 +2,4 @@
 pub mod engine;
 pub mod frame;
 pub mod packet;
+pub use frame::EventData;

@@ -1,0 +1,1 @@
+//! The JWT-cookie authenticator.

@@ -1,0 +1,408 @@
+//! What travels between nodes: the [`RoomBroker`] trait, the publications it carries, and what it reports back.
+
+mod request;
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+pub use self::request::{Reply, ReplySink, Request, SocketSummary};
+use crate::{NodeId, Room, SocketId, protocol::EventData};
+
+/// The log and messenger between nodes.
+///
+/// It is neither the registry of local sockets nor a queue: order, retry, queueing during outages and deduplication are the server's, once, and
+/// not every backend's. A node delivers its own publications to its own sockets without waiting for the broker.
+///
+/// # Contract
+/// * [`publish`](Self::publish) puts publications into the log in the order given; each gets a [`Position`]. `Ok` means that they are
+///   in the log, or were before: a batch is retried with the same ids after an error that
+///   [`is_retryable`](BrokerError::is_retryable), and an id that is in the log already may be put in again, since receivers drop what they have.
+/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included.
+/// * A node that missed something is told so by [`BrokerEvents::gap`]. Never silence.
+/// * [`history`](Self::history) is complete or an error, never partial without saying so.
+/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`].
+///
+/// # Ordering
+/// All nodes see one order. Publications of one node appear in the order in which it published them.
+///
+/// # Cancellation
+/// A dropped `publish` may have put in none, some or all of its batch, in order; the caller publishes the batch again.
+///
+/// # Errors
+/// [`BrokerError`] by meaning. One that is not retryable concerns the publication and not the engine: it is logged, counted, and those behind it go on.
+///
+/// # Example
+/// A complete broker for one node, which keeps no log:
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use async_trait::async_trait;
+/// use slimy_rt::broker::*;
+///
+/// #[derive(Debug, Default)]
+/// struct Alone(Mutex<Option<Arc<dyn BrokerEvents>>>);
+///
+/// #[async_trait]
+/// impl RoomBroker for Alone {
+///     fn capabilities(&self) -> Capabilities {
+///         Capabilities::default()
+///     }
+///     async fn start(&self, _: &NodeInfo, events: Arc<dyn BrokerEvents>) -> Result<Position, BrokerError> {
+///         events.health(Health::Up);
+///         *self.0.lock().map_err(|_| BrokerError::Stopped)? = Some(events);
+///         Ok(Position::new("alone:0"))
+///     }
+///     fn interest(&self, _: Interest<'_>) {}
+///     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
+///         let events = self.0.lock().map_err(|_| BrokerError::Stopped)?.clone();
+///         let batch: Vec<_> = batch.iter().map(|p| (None, Arc::clone(p))).collect();
+///         events.ok_or(BrokerError::Stopped)?.publications(&batch).await;
+///         Ok(())
+///     }
+///     async fn history(
+///         &self, _: &Position, _: &Position, _: &Audience, _: usize,
+///     ) -> Result<Page, HistoryError> {
+///         Err(HistoryError::Gone)
+///     }
+///     async fn request(&self, _: &Request, _: ReplySink) -> Result<Expected, BrokerError> {
+///         Ok(Expected { nodes: 0 })
+///     }
+///     async fn save_recovery(
+///         &self, _: &str, _: &[u8], _: std::time::Duration,
+///     ) -> Result<(), BrokerError> {
+///         Err(BrokerError::Unsupported("recovery"))
+///     }
+///     async fn take_recovery(&self, _: &str) -> Result<Option<Vec<u8>>, BrokerError> {
+///         Err(BrokerError::Unsupported("recovery"))
+///     }
+///     async fn stop(&self) {
+///         if let Ok(mut events) = self.0.lock() {
+///             *events = None;
+///         }
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
+    /// What this broker can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Joins `node` to the cluster. From the returned position on, `events` is told of everything.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached; the caller tries again. A broker that has been started and not stopped refuses with
+    /// [`BrokerError::Invalid`].
+    async fn start(
+        &self,
+        node: &NodeInfo,
+        events: Arc<dyn BrokerEvents>,
+    ) -> Result<Position, BrokerError>;
+
+    /// Says that this node began or ceased to have members in a room. A hint: a broker may use it to receive less. Never called for the
+    /// room of a single socket.
+    fn interest(&self, change: Interest<'_>);
+
+    /// Puts a batch into the log. Called by one task, in order.
+    ///
+    /// # Errors
+    /// See the trait's contract.
+    async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
+
+    /// What lies in the log behind `after`, up to and with `to`, for sockets in these rooms; at most `max` publications.
+    ///
+    /// # Errors
+    /// [`HistoryError::Gone`] when any of it is no longer there.
+    async fn history(
+        &self,
+        after: &Position,
+        to: &Position,
+        audience: &Audience,
+        max: usize,
+    ) -> Result<Page, HistoryError>;
+
+    /// Asks every other node; their answers come through `replies`.
+    ///
+    /// # Errors
+    /// When the question could not be sent.
+    async fn request(&self, request: &Request, replies: ReplySink)
+    -> Result<Expected, BrokerError>;
+
+    /// Keeps the state of a client that was cut off, for `ttl`.
+    ///
+    /// # Errors
+    /// When it is not kept.
+    async fn save_recovery(
+        &self,
+        key: &str,
+        state: &[u8],
+        ttl: Duration,
+    ) -> Result<(), BrokerError>;
+
+    /// Takes a kept state away: of several callers at once, one gets it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell.
+    async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError>;
+
+    /// Leaves the cluster. Afterwards nothing is reported any more.
+    async fn stop(&self);
+}
+
+/// What a broker reports to its node.
+#[async_trait]
+pub trait BrokerEvents: fmt::Debug + Send + Sync + 'static {
+    /// Publications in the log's order, own ones included. Awaiting it is back-pressure: the broker reads no further before.
+    async fn publications(&self, batch: &[Delivered]);
+
+    /// Something between `after` and `now` was missed and cannot be had.
+    fn gap(&self, after: Option<&Position>, now: &Position);
+
+    /// Another node's request; answers go through `reply`.
+    fn request(&self, request: Request, reply: ReplySink);
+
+    /// The engine can be reached, or no longer.
+    fn health(&self, health: Health);
+}
+
+/// A publication with its place in the log; `None` when this broker has no log.
+pub type Delivered = (Option<Position>, Arc<Publication>);
+
+/// One event for a set of sockets.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Publication {
+    /// The publishing node and its sequence number there, from 1 without gaps. `None`: from an emitter that is no node.
+    pub id: Option<(NodeId, u64)>,
+    /// The namespace: `/` or `/name`.
+    pub namespace: Arc<str>,
+    /// For whom.
+    pub audience: Audience,
+    /// What.
+    pub event: EventData,
+}
+
+impl Publication {
+    /// A publication.
+    #[must_use]
+    pub fn new(
+        id: Option<(NodeId, u64)>,
+        namespace: Arc<str>,
+        audience: Audience,
+        event: EventData,
+    ) -> Self {
+        Self {
+            id,
+            namespace,
+            audience,
+            event,
+        }
+    }
+}
+
+/// Sockets by their rooms: those in any of `rooms` (all of the namespace when there are none), but not those in any of `except`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// Any of these; none means the whole namespace.
+    pub rooms: Vec<Room>,
+    /// None of these.
+    pub except: Vec<Room>,
+}
+
+/// A place in a broker's log, opaque to all but the broker that made it. The log's epoch is part of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Position(Box<str>);
+
+impl Position {
+    /// A place as its broker writes it.
+    #[must_use]
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The place as its broker wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position({})", self.0)
+    }
+}
+
+/// What a broker can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It keeps a log: [`RoomBroker::history`] answers.
+    pub log: bool,
+    /// It carries requests between nodes.
+    pub requests: bool,
+    /// It keeps the states of clients that were cut off.
+    pub recovery: bool,
+}
+
+/// A node, as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// The node.
+    pub id: NodeId,
+}
+
+/// A change of what a node has members for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest<'a> {
+    /// The first member of this room came.
+    Began {
+        /// The namespace.
+        namespace: &'a str,
+        /// The room.
+        room: &'a Room,
+    },
+    /// The last member of this room left.
+    Ceased {
+        /// The namespace.
+        namespace: &'a str,
+        /// The room.
+        room: &'a Room,
+    },
+}
+
+/// Whether an engine can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Up,
+    /// It does not.
+    Down,
+}
+
+/// A part of the log.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The publications, in the log's order.
+    pub publications: Vec<(Position, Arc<Publication>)>,
+    /// Whether that is all up to the wanted end.
+    pub complete: bool,
+}
+
+/// How many answers a request can expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The nodes that were asked.
+    pub nodes: usize,
+}
+
+/// Which sockets a request concerns.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Selection {
+    /// Those of an audience.
+    Audience {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The rooms.
+        audience: Audience,
+    },
+    /// One socket.
+    Socket(SocketId),
+}
+
+/// Why a broker did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The engine cannot be reached, or did not answer in time.
+    #[error("the broker cannot be reached")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// What was asked can never be done; the text says what to change.
+    #[error("the broker refused: {0}")]
+    Invalid(Box<str>),
+    /// This broker cannot do that: see [`RoomBroker::capabilities`].
+    #[error("this broker does not support {0}")]
+    Unsupported(&'static str),
+    /// It was not started, or has been stopped.
+    #[error("the broker is stopped")]
+    Stopped,
+    /// The engine answered with an error.
+    #[error("the broker failed")]
+    Backend(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl BrokerError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Why a part of the log cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// It is no longer in the log, or the log is another one.
+    #[error("this part of the log is gone")]
+    Gone,
+    /// The broker could not look.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<T: RoomBroker + ?Sized> RoomBroker for $pointer<T> {
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+            async fn start(
+                &self,
+                node: &NodeInfo,
+                events: Arc<dyn BrokerEvents>,
+            ) -> Result<Position, BrokerError> {
+                (**self).start(node, events).await
+            }
+            fn interest(&self, change: Interest<'_>) {
+                (**self).interest(change);
+            }
+            async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
+                (**self).publish(batch).await
+            }
+            async fn history(
+                &self,
+                after: &Position,
+                to: &Position,
+                audience: &Audience,
+                max: usize,
+            ) -> Result<Page, HistoryError> {
+                (**self).history(after, to, audience, max).await
+            }
+            async fn request(
+                &self,
+                request: &Request,
+                replies: ReplySink,
+            ) -> Result<Expected, BrokerError> {
+                (**self).request(request, replies).await
+            }
+            async fn save_recovery(
+                &self,
+                key: &str,
+                state: &[u8],
+                ttl: Duration,
+            ) -> Result<(), BrokerError> {
+                (**self).save_recovery(key, state, ttl).await
+            }
+            async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError> {
+                (**self).take_recovery(key).await
+            }
+            async fn stop(&self) {
+                (**self).stop().await;
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

@@ -1,0 +1,122 @@
+//! How the system is doing: the [`MetricsSource`] trait and the samples it gives.
+
+use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::GuildId;
+
+/// Answers how some part of the system is doing. Several sources are merged; one that fails is named and is not fatal.
+///
+/// # Contract
+/// * A sample describes the moment of the call. What a source does not know it leaves `None`; zero means zero.
+/// * `name` is constant, and short: it is what an operator reads when the source fails.
+///
+/// # Ordering
+/// Calls may overlap.
+///
+/// # Cancellation
+/// The future may be dropped at any time.
+///
+/// # Errors
+/// [`MetricsError`] when nothing can be said.
+///
+/// # Example
+/// ```
+/// use async_trait::async_trait;
+/// use slimy_rt::metrics::{MetricsError, MetricsSource, Sample, Uploads};
+///
+/// #[derive(Debug)]
+/// struct NoUploads;
+///
+/// #[async_trait]
+/// impl MetricsSource for NoUploads {
+///     fn name(&self) -> &str {
+///         "uploads"
+///     }
+///     async fn sample(&self) -> Result<Sample, MetricsError> {
+///         Ok(Sample { uploads: Some(Uploads::default()), ..Sample::default() })
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
+    /// What operators call this source.
+    fn name(&self) -> &str;
+
+    /// How it is doing now.
+    ///
+    /// # Errors
+    /// See the trait's contract.
+    async fn sample(&self) -> Result<Sample, MetricsError>;
+}
+
+#[async_trait]
+impl<T: MetricsSource + ?Sized> MetricsSource for Arc<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    async fn sample(&self) -> Result<Sample, MetricsError> {
+        (**self).sample().await
+    }
+}
+
+#[async_trait]
+impl<T: MetricsSource + ?Sized> MetricsSource for Box<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    async fn sample(&self) -> Result<Sample, MetricsError> {
+        (**self).sample().await
+    }
+}
+
+/// What a source knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// This process's memory.
+    pub memory: Option<Memory>,
+    /// Files that users sent.
+    pub uploads: Option<Uploads>,
+    /// Chat messages so far.
+    pub chat_messages: Option<u64>,
+}
+
+/// Memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident in RAM.
+    pub resident: u64,
+    /// In use on the heap, as far as the platform tells: the data segment.
+    pub heap_used: u64,
+    /// Reserved for the heap.
+    pub heap_total: u64,
+}
+
+/// Files that users sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uploads {
+    /// All of them.
+    pub total: u64,
+    /// Those of this UTC day.
+    pub today: u64,
+    /// Per guild.
+    pub by_guild: BTreeMap<GuildId, u64>,
+}
+
+/// Why there is no sample.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// It cannot be found out now.
+    #[error("the metrics source cannot answer")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl MetricsError {
+    /// Whether asking again later may give an answer.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
