@@ -380,7 +380,8 @@ impl Placeholders<'_> {
                 Some(at + 1)
             }
             b'"' => Some(skip_string(bytes, at)),
-            _ => Some(skip_scalar(bytes, at)),
+            // Without progress the text is not valid, and the loops would not end.
+            _ => Some(skip_scalar(bytes, at)).filter(|&end| end > at),
         }
     }
 
