@@ -5,4 +5,5 @@ pub mod auth;
 pub mod broker;
 pub mod metrics;
 pub mod protocol;
+pub mod server;
 pub mod session;
