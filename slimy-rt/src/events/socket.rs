@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -41,6 +41,8 @@ pub(crate) struct SocketInner {
     connected: AtomicBool,
     /// Its user's session changed while it was being let in.
     changed: AtomicBool,
+    /// It was ended, perhaps before it was let in, with this notice.
+    ended: OnceLock<Option<&'static str>>,
 }
 
 impl SocketInner {
@@ -64,6 +66,7 @@ impl SocketInner {
             acks: Mutex::default(),
             connected: AtomicBool::new(false),
             changed: AtomicBool::new(false),
+            ended: OnceLock::new(),
         }
     }
 }
@@ -106,7 +109,7 @@ impl Socket {
     /// Whether the client is still in the namespace.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.0.connected.load(Ordering::Acquire)
+        self.0.connected.load(Ordering::SeqCst)
     }
 
     /// Sends an event with one argument.
@@ -183,7 +186,14 @@ impl Socket {
 
     /// Ends this socket, after a `session:ended` event when there is a reason to tell.
     pub(crate) fn end(&self, notice: Option<&'static str>) {
+        // The first reason stands.
+        let _ = self.0.ended.set(notice);
         self.0.link.send(Command::EndSocket { socket: self.0.id.clone(), notice });
+    }
+
+    /// Whether it was ended, and with which notice.
+    pub(crate) fn ended(&self) -> Option<Option<&'static str>> {
+        self.0.ended.get().copied()
     }
 
     pub(crate) fn send_frame(&self, frame: Frame, volatile: bool) -> Result<(), EmitError> {
@@ -211,20 +221,21 @@ impl Socket {
     }
 
     pub(crate) fn set_connected(&self, connected: bool) {
-        self.0.connected.store(connected, Ordering::Release);
+        self.0.connected.store(connected, Ordering::SeqCst);
     }
 
     pub(crate) fn new_ack(&self, id: u64) -> Ack {
         Ack::new(self.clone(), id)
     }
 
-    /// Notes that the user's session changed before the socket was let in.
+    /// Notes that the user's session changed before the socket was let in. Whoever marks looks at `is_connected` afterwards, and who
+    /// connects looks at the mark afterwards: one of them sees the other.
     pub(crate) fn mark_changed(&self) {
-        self.0.changed.store(true, Ordering::Release);
+        self.0.changed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn take_changed(&self) -> bool {
-        self.0.changed.swap(false, Ordering::AcqRel)
+        self.0.changed.swap(false, Ordering::SeqCst)
     }
 }
 

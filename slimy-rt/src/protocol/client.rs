@@ -180,18 +180,19 @@ impl Client {
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
-struct Budget {
+pub(crate) struct Budget {
     rate: PacketRate,
     /// When the bucket would be full: the earlier, the more is saved up.
     full_at: Instant,
 }
 
 impl Budget {
-    fn new(rate: PacketRate, now: Instant) -> Self {
+    pub(crate) fn new(rate: PacketRate, now: Instant) -> Self {
         Self { rate, full_at: now }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    /// Takes one; `false` when there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let each = self.rate.per / self.rate.packets.max(1);
         let full_at = self.full_at.max(now) + each;
         if full_at.saturating_duration_since(now) > each * self.rate.burst.max(1) {

@@ -152,6 +152,12 @@ impl Frame {
         Self::constant(b"\x81\x016")
     }
 
+    /// A WebSocket control frame that is complete already; a polling client is sent nothing of it.
+    pub(crate) fn control(websocket: Bytes) -> Self {
+        let polling = Polling::Text { start: websocket.len() };
+        Self { websocket, polling }
+    }
+
     /// What a WebSocket client is sent: whole frames, unmasked.
     #[must_use]
     pub fn websocket(&self) -> &Bytes {

@@ -46,6 +46,7 @@ struct Letters {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     sealed: bool,
+    aborted: bool,
 }
 
 impl Mailbox {
@@ -73,8 +74,22 @@ impl Mailbox {
         self.waker.register(waker);
     }
 
+    /// Whether nobody wants the frames any more.
+    pub(crate) fn is_aborted(&self) -> bool {
+        lock(&self.inner).aborted
+    }
+
+    /// Drops the frames and ends the writer.
+    pub(crate) fn abort(&self) {
+        {
+            let mut inner = lock(&self.inner);
+            *inner = Letters { sealed: true, aborted: true, ..Letters::default() };
+        }
+        self.waker.wake();
+    }
+
     /// Adds a frame unless that would exceed `budget`.
-    fn push(&self, frame: &Arc<Frame>, budget: usize) -> bool {
+    pub(crate) fn push(&self, frame: &Arc<Frame>, budget: usize) -> bool {
         {
             let mut inner = lock(&self.inner);
             if inner.bytes + frame.len() > budget {
@@ -333,8 +348,7 @@ impl Entry {
 
     fn fail(&mut self, slow: bool) {
         if let Outlet::Mailbox(mailbox) = &self.outlet {
-            while mailbox.pop().is_some() {}
-            mailbox.seal(None);
+            mailbox.abort();
         }
         self.outlet = Outlet::Nowhere;
         self.pending = VecDeque::new();
@@ -342,6 +356,14 @@ impl Entry {
         self.written_of_first = 0;
         self.link.send(Command::WriteFailed { slow });
         self.link.set_flushed();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Outlet::Mailbox(mailbox) = &self.outlet {
+            mailbox.abort();
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Writer {
         match self {
             Self::Tcp(half) => half.try_write(bytes).is_ok_and(|written| written == bytes.len()),
             // Written once the task runs, before anything else.
-            Self::Other { mailbox, .. } => mailbox.push_bounded(frame, GATHER_BYTES),
+            Self::Other { mailbox, .. } => mailbox.push(frame, GATHER_BYTES),
         }
     }
 
@@ -80,13 +80,19 @@ async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, 
             stream.write_all(&gathered).await?;
             stream.flush().await
         };
-        if let Err(e) = written.await {
+        let written = tokio::select! {
+            written = written => written,
+            () = aborted(&mailbox) => break,
+        };
+        if let Err(e) = written {
             tracing::debug!(error = %e, "cannot write");
             link.send(Command::WriteFailed { slow: false });
             break;
         }
     }
-    if let Err(e) = stream.shutdown().await {
+    if !mailbox.is_aborted()
+        && let Err(e) = stream.shutdown().await
+    {
         tracing::trace!(error = %e, "cannot shut the writing side down");
     }
     link.set_flushed();
@@ -96,6 +102,14 @@ async fn wait(mailbox: &Mailbox) {
     poll_fn(|cx| {
         mailbox.register(cx.waker());
         if mailbox.is_empty() && !mailbox.is_done() { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}
+
+async fn aborted(mailbox: &Mailbox) {
+    poll_fn(|cx| {
+        mailbox.register(cx.waker());
+        if mailbox.is_aborted() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
