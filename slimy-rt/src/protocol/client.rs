@@ -128,7 +128,7 @@ impl Client {
     fn check(&mut self, packet: Packet) -> Result<Input, Violation> {
         let namespace = match packet {
             Packet::Connect { namespace, auth } => {
-                self.begin(namespace.clone())?;
+                self.begin(&namespace)?;
                 return Ok(Input::Connect { namespace, auth });
             }
             Packet::Disconnect { ref namespace }
@@ -141,13 +141,15 @@ impl Client {
         Ok(Input::Packet(packet))
     }
 
-    fn begin(&mut self, namespace: ByteString) -> Result<(), Violation> {
+    fn begin(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.memberships.iter().any(|m| m.namespace == namespace) {
             return Err(Violation::SecondConnect);
         }
         if self.memberships.len() >= self.limits.max_namespaces {
             return Err(Violation::TooManyNamespaces);
         }
+        // Copied: the text would pin the buffer in which it arrived.
+        let namespace = ByteString::from(namespace);
         self.memberships.push(Membership { namespace, joined: false });
         Ok(())
     }
