@@ -3,6 +3,8 @@ mod ids;
 pub use ids::*;
 pub mod auth;
 pub mod broker;
+pub mod chat;
 pub mod metrics;
 pub mod protocol;
+pub mod server;
 pub mod session;

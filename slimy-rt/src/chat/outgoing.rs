@@ -1,0 +1,183 @@
+//! What clients receive: the payload of `chat:message`, and its time's text.
+
+use serde::Serialize;
+
+use crate::{
+    GuildId,
+    auth::{Role, User},
+};
+
+/// The payload of `chat:message`, its keys in the order of the wire.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outgoing<'a> {
+    pub(super) message_id: &'a str,
+    pub(super) guild_id: &'a GuildId,
+    pub(super) admin_only: bool,
+    pub(super) text: &'a str,
+    pub(super) ts: &'a str,
+    pub(super) from: Author<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<&'static str>,
+}
+
+/// Who a message is from.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Author<'a> {
+    id: &'a str,
+    name: &'a str,
+    role: &'static str,
+    color: &'static str,
+}
+
+/// The colour of everything the server itself says.
+const BOT_COLOR: &str = "#22c55e";
+
+impl<'a> Author<'a> {
+    /// The bot, when it answers.
+    pub(super) const BOT: Author<'static> = Author {
+        id: "bot",
+        name: "slimy.ai",
+        role: "bot",
+        color: BOT_COLOR,
+    };
+
+    /// The server, when the bot does not answer.
+    pub(super) const SYSTEM: Author<'static> = Author {
+        id: "system",
+        name: "Slime Chat",
+        role: "bot",
+        color: BOT_COLOR,
+    };
+
+    /// A user in the role that counts now, which need not be the credential's.
+    pub(super) fn user(user: &'a User, role: Role) -> Self {
+        Self {
+            id: user.id.as_str(),
+            name: user.display_name(),
+            role: role.as_str(),
+            color: match role {
+                Role::Member => "#3b82f6",
+                Role::Club => "#f59e0b",
+                Role::Admin => "#ef4444",
+            },
+        }
+    }
+}
+
+/// The last millisecond that four digits of a year can say.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// Milliseconds of Unix time as `2026-11-22T18:00:00.000Z`: always 24 characters; later than the year 9999 stays there.
+pub(super) fn timestamp(unix_ms: u64) -> String {
+    let unix_ms = unix_ms.min(LAST_MS);
+    let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+    )
+}
+
+/// The Gregorian date of a day counted from 1970-01-01.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_PER_ERA: u64 = 146_097; // 400 years
+    // Years that begin in March put the leap day last, so that a month's start follows from its number alone.
+    let since_march_of_year_0 = days + 719_468;
+    let era = since_march_of_year_0 / DAYS_PER_ERA;
+    let day_of_era = since_march_of_year_0 % DAYS_PER_ERA;
+    let leap_days = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let (month, next_year) = if month_from_march < 10 {
+        (month_from_march + 3, 0)
+    } else {
+        (month_from_march - 9, 1)
+    };
+    (400 * era + year_of_era + next_year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UserId;
+
+    #[test]
+    fn timestamps_are_utc_with_milliseconds() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+            (1_735_689_599_001, "2024-12-31T23:59:59.001Z"),
+            (1_795_370_400_000, "2026-11-22T18:00:00.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (LAST_MS, "9999-12-31T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ];
+        for (unix_ms, text) in table {
+            assert_eq!(timestamp(unix_ms), text);
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let mut previous = civil(0);
+        for day in 1..200_000 {
+            let (year, month, date) = civil(day);
+            let (y, m, d) = previous;
+            let next = (year, month, date) == (y, m, d + 1);
+            let first = date == 1
+                && d >= 28
+                && ((year, month) == (y, m + 1) || (year, month, m) == (y + 1, 1, 12));
+            assert!(next || first, "{previous:?} then {year}-{month}-{date}");
+            previous = (year, month, date);
+        }
+    }
+
+    #[test]
+    fn the_payload_is_exact() {
+        let user =
+            User::new(UserId::parse("u1").unwrap(), Role::Member).global_name("Zoë \"1\"\u{1}");
+        let guild = GuildId::parse("1176605506912141444").unwrap();
+        let mut message = Outgoing {
+            message_id: "m",
+            guild_id: &guild,
+            admin_only: false,
+            text: "a/\u{2028}\\\n",
+            ts: "2026-11-22T18:00:00.000Z",
+            from: Author::user(&user, Role::Club),
+            error: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&message).unwrap(),
+            "{\"messageId\":\"m\",\"guildId\":\"1176605506912141444\",\"adminOnly\":false,\"text\":\"a/\u{2028}\\\\\\n\",\
+             \"ts\":\"2026-11-22T18:00:00.000Z\",\
+             \"from\":{\"id\":\"u1\",\"name\":\"Zoë \\\"1\\\"\\u0001\",\"role\":\"club\",\"color\":\"#f59e0b\"}}"
+        );
+        message.from = Author::SYSTEM;
+        message.error = Some("bot_unavailable");
+        assert!(serde_json::to_string(&message).unwrap().ends_with(
+            r##""from":{"id":"system","name":"Slime Chat","role":"bot","color":"#22c55e"},"error":"bot_unavailable"}"##
+        ));
+    }
+
+    #[test]
+    fn each_role_has_its_colour() {
+        let user = User::new(UserId::parse("u1").unwrap(), Role::Member);
+        for (role, name, color) in [
+            (Role::Member, "member", "#3b82f6"),
+            (Role::Club, "club", "#f59e0b"),
+            (Role::Admin, "admin", "#ef4444"),
+        ] {
+            let from = Author::user(&user, role);
+            assert_eq!((from.name, from.role, from.color), ("u1", name, color));
+        }
+        assert_eq!((Author::BOT.id, Author::BOT.name), ("bot", "slimy.ai"));
+    }
+}
