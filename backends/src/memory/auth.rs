@@ -45,7 +45,9 @@ pub enum StaticTokenError {
     #[error("a static token has {0} bytes: use at least {MIN_TOKEN_BYTES} random ones")]
     Short(usize),
     /// It could not be sent.
-    #[error("a static token has a space at an end, or other characters than ASCII's: use letters and digits")]
+    #[error(
+        "a static token has a space at an end, or other characters than ASCII's: use letters and digits"
+    )]
     Unsendable,
     /// It would be two identities.
     #[error("a static token is given twice: give each identity its own")]
@@ -106,10 +108,12 @@ impl fmt::Debug for StaticTokens {
 
 /// The token that was sent. The scheme's name is case-insensitive (RFC 9110, section 11.1); another scheme is no token.
 fn sent(handshake: &Handshake) -> Result<&str, AuthError> {
-    let mut bearers = handshake.headers(&http::header::AUTHORIZATION).filter_map(|header| {
-        let (scheme, token) = header.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
+    let mut bearers = handshake
+        .headers(&http::header::AUTHORIZATION)
+        .filter_map(|header| {
+            let (scheme, token) = header.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
     let header = bearers.next();
     let payload = handshake.auth()["token"].as_str();
     match (header, payload) {
@@ -213,7 +217,9 @@ mod tests {
         let result = ended.authenticate(&handshake).await;
         assert!(matches!(result, Err(AuthError::Expired)));
         let id = TokenId::parse("mine").unwrap();
-        let alive = identity().expires_at(now + Duration::from_secs(60)).token(id.clone());
+        let alive = identity()
+            .expires_at(now + Duration::from_secs(60))
+            .token(id.clone());
         let got = with(alive).authenticate(&handshake).await.unwrap();
         assert_eq!(got.token, Some(id));
     }

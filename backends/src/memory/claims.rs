@@ -110,15 +110,27 @@ mod tests {
     fn the_first_claim_wins_until_it_ends() {
         let mut claims = Claims::default();
         let (now, g, a, b) = (Instant::now(), guild("g"), user("a"), user("b"));
-        assert_eq!(claims.claim(&Claim::new(&g, "m", &a, 1, TTL), now), Claimed::New);
+        assert_eq!(
+            claims.claim(&Claim::new(&g, "m", &a, 1, TTL), now),
+            Claimed::New
+        );
         let second = Claim::new(&g, "m", &b, 2, TTL);
         assert_eq!(claims.claim(&second, now), before("a", 1));
-        assert_eq!(claims.claim(&Claim::new(&g, "m", &a, 3, TTL), now), before("a", 1));
-        assert_eq!(claims.claim(&Claim::new(&guild("h"), "m", &b, 4, TTL), now), Claimed::New);
+        assert_eq!(
+            claims.claim(&Claim::new(&g, "m", &a, 3, TTL), now),
+            before("a", 1)
+        );
+        assert_eq!(
+            claims.claim(&Claim::new(&guild("h"), "m", &b, 4, TTL), now),
+            Claimed::New
+        );
         let almost = now + TTL - Duration::from_millis(1);
         assert_eq!(claims.claim(&second, almost), before("a", 1));
         assert_eq!(claims.claim(&second, now + TTL), Claimed::New);
-        assert!(!claims.by_user.contains_key(&a), "nothing is kept of who has no claims");
+        assert!(
+            !claims.by_user.contains_key(&a),
+            "nothing is kept of who has no claims"
+        );
     }
 
     #[test]
@@ -128,12 +140,24 @@ mod tests {
         claims.claim(&Claim::new(&g, "of b", &b, 0, TTL), now);
         for i in 0..=MAX_CLAIMS_PER_USER {
             let id = i.to_string();
-            assert_eq!(claims.claim(&Claim::new(&g, &id, &a, 0, TTL), now), Claimed::New);
+            assert_eq!(
+                claims.claim(&Claim::new(&g, &id, &a, 0, TTL), now),
+                Claimed::New
+            );
         }
         assert_eq!(claims.ids.len(), MAX_CLAIMS_PER_USER + 1);
-        assert_eq!(claims.claim(&Claim::new(&g, "1", &b, 9, TTL), now), before("a", 0));
-        assert_eq!(claims.claim(&Claim::new(&g, "0", &b, 9, TTL), now), Claimed::New);
-        assert_eq!(claims.claim(&Claim::new(&g, "of b", &a, 9, TTL), now), before("b", 0));
+        assert_eq!(
+            claims.claim(&Claim::new(&g, "1", &b, 9, TTL), now),
+            before("a", 0)
+        );
+        assert_eq!(
+            claims.claim(&Claim::new(&g, "0", &b, 9, TTL), now),
+            Claimed::New
+        );
+        assert_eq!(
+            claims.claim(&Claim::new(&g, "of b", &a, 9, TTL), now),
+            before("b", 0)
+        );
     }
 
     #[test]

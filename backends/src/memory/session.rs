@@ -100,7 +100,10 @@ impl MemorySessionStore {
     ) -> Result<Replaced, SessionError> {
         let sessions: BTreeMap<_, _> = sessions.into_iter().collect();
         if sessions.len() > MAX_SESSIONS {
-            let text = format!("at most {MAX_SESSIONS} sessions fit, not {}", sessions.len());
+            let text = format!(
+                "at most {MAX_SESSIONS} sessions fit, not {}",
+                sessions.len()
+            );
             return Err(SessionError::Invalid(text.into()));
         }
         let mut state = lock(&self.shared.state);

@@ -30,7 +30,10 @@ async fn a_session_ends_with_its_expiry() {
     let (a, b) = (user("a"), user("b"));
     let expiry = Expiry::In(Duration::from_secs(10));
     store.save(&a, &session("g"), expiry).await.unwrap();
-    store.save(&b, &session("g"), Expiry::In(Duration::MAX)).await.unwrap();
+    store
+        .save(&b, &session("g"), Expiry::In(Duration::MAX))
+        .await
+        .unwrap();
     let mut watch = store.watch().await.unwrap();
     tokio::time::advance(Duration::from_millis(9_999)).await;
     assert!(store.load(&a).await.unwrap().is_some());
@@ -46,11 +49,17 @@ async fn a_session_ends_with_its_expiry() {
 async fn saving_again_replaces_session_and_expiry() {
     let store = MemorySessionStore::new();
     let a = user("a");
-    store.save(&a, &session("g"), Expiry::In(Duration::from_secs(1))).await.unwrap();
+    store
+        .save(&a, &session("g"), Expiry::In(Duration::from_secs(1)))
+        .await
+        .unwrap();
     store.save(&a, &session("h"), Expiry::Never).await.unwrap();
     tokio::time::advance(Duration::from_secs(9)).await;
     assert_eq!(store.load(&a).await.unwrap(), Some(session("h")));
-    store.save(&a, &session("h"), Expiry::In(Duration::ZERO)).await.unwrap();
+    store
+        .save(&a, &session("h"), Expiry::In(Duration::ZERO))
+        .await
+        .unwrap();
     assert_eq!(store.load(&a).await.unwrap(), None);
 }
 
@@ -58,7 +67,10 @@ async fn saving_again_replaces_session_and_expiry() {
 async fn pages_are_in_the_order_of_bytes_and_survive_deletions() {
     let store = MemorySessionStore::new();
     for id in ["b", "ä", "B", "a", "10", "9"] {
-        store.save(&user(id), &session(id), Expiry::Never).await.unwrap();
+        store
+            .save(&user(id), &session(id), Expiry::Never)
+            .await
+            .unwrap();
     }
     let mut seen = Vec::new();
     let mut after = None;
@@ -85,7 +97,10 @@ async fn watchers_see_changes_in_order_from_when_they_began() {
     other.save(&a, &session("h"), Expiry::Never).await.unwrap();
     assert!(other.delete(&a).await.unwrap());
     assert!(!other.delete(&a).await.unwrap());
-    other.deny(&token("t"), SystemTime::now() + Duration::from_secs(60)).await.unwrap();
+    other
+        .deny(&token("t"), SystemTime::now() + Duration::from_secs(60))
+        .await
+        .unwrap();
     assert_eq!(
         ready(&mut watch),
         [
@@ -101,12 +116,18 @@ async fn a_watcher_that_lags_is_told_so_and_goes_on() {
     let store = MemorySessionStore::new();
     let mut watch = store.watch().await.unwrap();
     for _ in 0..=MAX_WAITING_EVENTS {
-        store.save(&user("a"), &session("g"), Expiry::Never).await.unwrap();
+        store
+            .save(&user("a"), &session("g"), Expiry::Never)
+            .await
+            .unwrap();
     }
     let events = ready(&mut watch);
     assert_eq!(events[0], SessionEvent::Missed);
     assert_eq!(events.len(), 1 + MAX_WAITING_EVENTS);
-    store.save(&user("b"), &session("g"), Expiry::Never).await.unwrap();
+    store
+        .save(&user("b"), &session("g"), Expiry::Never)
+        .await
+        .unwrap();
     assert_eq!(ready(&mut watch), [SessionEvent::Saved(user("b"))]);
 }
 
@@ -116,9 +137,15 @@ async fn a_watch_waits_and_ends_with_the_store() {
     let mut watch = store.watch().await.unwrap();
     let waiting = tokio::spawn(async move { (watch.next().await, watch.next().await) });
     tokio::task::yield_now().await;
-    store.save(&user("a"), &session("g"), Expiry::Never).await.unwrap();
+    store
+        .save(&user("a"), &session("g"), Expiry::Never)
+        .await
+        .unwrap();
     drop(store);
-    assert_eq!(waiting.await.unwrap(), (Some(SessionEvent::Saved(user("a"))), None));
+    assert_eq!(
+        waiting.await.unwrap(),
+        (Some(SessionEvent::Saved(user("a"))), None)
+    );
 }
 
 #[test]
@@ -133,7 +160,11 @@ fn a_denial_lasts_until_its_end_and_is_never_shortened() {
     assert!(store.is_denied_at(&token("t"), at(199)));
     assert!(!store.is_denied_at(&token("t"), at(200)));
     store.deny_at(&token("t"), at(200), at(201)).unwrap();
-    assert_eq!(lock(&store.shared.state).denied.len(), 0, "what has ended is not kept");
+    assert_eq!(
+        lock(&store.shared.state).denied.len(),
+        0,
+        "what has ended is not kept"
+    );
 }
 
 #[test]
@@ -141,7 +172,9 @@ fn a_full_memory_of_denials_refuses_instead_of_forgetting() {
     let store = MemorySessionStore::new();
     let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
     for i in 0..MAX_DENIED_TOKENS {
-        store.deny_at(&token(&i.to_string()), at(10), at(0)).unwrap();
+        store
+            .deny_at(&token(&i.to_string()), at(10), at(0))
+            .unwrap();
     }
     let error = store.deny_at(&token("new"), at(20), at(9)).unwrap_err();
     assert!(error.is_retryable());
@@ -165,7 +198,13 @@ async fn replacing_all_changes_only_what_differs() {
             (user("changed"), session("other")),
         ])
         .unwrap();
-    assert_eq!(replaced, Replaced { saved: 2, deleted: 1 });
+    assert_eq!(
+        replaced,
+        Replaced {
+            saved: 2,
+            deleted: 1
+        }
+    );
     let events = ready(&mut watch);
     let expected = [
         SessionEvent::Deleted(user("gone")),
@@ -174,9 +213,18 @@ async fn replacing_all_changes_only_what_differs() {
     ];
     assert_eq!(events, expected);
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(store.load(&user("same")).await.unwrap(), Some(session("same")));
+    assert_eq!(
+        store.load(&user("same")).await.unwrap(),
+        Some(session("same"))
+    );
     assert_eq!(store.load(&user("gone")).await.unwrap(), None);
-    assert_eq!(store.replace_all([]).unwrap(), Replaced { saved: 0, deleted: 3 });
+    assert_eq!(
+        store.replace_all([]).unwrap(),
+        Replaced {
+            saved: 0,
+            deleted: 3
+        }
+    );
 }
 
 #[tokio::test]
@@ -187,11 +235,17 @@ async fn claims_are_shared_by_clones() {
     let ttl = Duration::from_secs(120);
     let claim = |user, at| Claim::new(&guild, "m", user, at, ttl);
     assert_eq!(store.claim(&claim(&a, 1)).await.unwrap(), Claimed::New);
-    let before = Claimed::Before { user: a.clone(), at: 1 };
+    let before = Claimed::Before {
+        user: a.clone(),
+        at: 1,
+    };
     assert_eq!(store.clone().claim(&claim(&b, 2)).await.unwrap(), before);
     let long = "x".repeat(MAX_ID_BYTES + 1);
     let long = Claim::new(&guild, &long, &a, 1, ttl);
-    assert!(matches!(store.claim(&long).await, Err(SessionError::Invalid(_))));
+    assert!(matches!(
+        store.claim(&long).await,
+        Err(SessionError::Invalid(_))
+    ));
 }
 
 #[test]
@@ -199,5 +253,8 @@ fn debug_counts_and_names_nobody() {
     let store = MemorySessionStore::new();
     store.replace_all([(user("alice"), session("g"))]).unwrap();
     let debug = format!("{store:?}");
-    assert!(debug.contains("sessions: 1") && !debug.contains("alice"), "{debug}");
+    assert!(
+        debug.contains("sessions: 1") && !debug.contains("alice"),
+        "{debug}"
+    );
 }
