@@ -76,7 +76,7 @@ fn parse(status: &str) -> Option<Memory> {
     })
 }
 
-/// A field like `VmRSS:	    2164 kB`, in bytes.
+/// A field like `VmRSS: 2164 kB`, in bytes.
 fn bytes(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
