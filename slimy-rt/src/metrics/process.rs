@@ -51,7 +51,8 @@ impl MetricsSource for ProcessMetrics {
         }
         // The kernel makes this text on the spot, in microseconds: no disk is waited for.
         let status = fs::read_to_string(STATUS).map_err(unavailable)?;
-        let memory = parse(&status).ok_or_else(|| unavailable("/proc/self/status tells no VmRSS or no VmData"))?;
+        let memory = parse(&status)
+            .ok_or_else(|| unavailable("/proc/self/status tells no VmRSS or no VmData"))?;
         Ok(Sample {
             memory: Some(memory),
             ..Sample::default()
