@@ -4,6 +4,7 @@ pub use ids::*;
 pub mod auth;
 pub mod broker;
 pub mod chat;
+pub mod events;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

@@ -146,7 +146,9 @@ impl Socket {
         self.send_frame(Frame::event(self.namespace(), Some(id), event), false)?;
         let answer = tokio::time::timeout(timeout, answer).await;
         drop(forget);
-        answer.map_err(|_| AckError::Timeout(timeout))?.map_err(|_| AckError::Disconnected)
+        answer
+            .map_err(|_| AckError::Timeout(timeout))?
+            .map_err(|_| AckError::Disconnected)
     }
 
     /// Joins a room. What is sent to the room from now on reaches this socket.
@@ -175,20 +177,28 @@ impl Socket {
 
     /// Closes the whole connection. The stock client comes back by itself.
     pub fn close(&self) {
-        self.0.link.send(Command::Close(DisconnectReason::ForcedServerClose));
+        self.0
+            .link
+            .send(Command::Close(DisconnectReason::ForcedServerClose));
     }
 
     /// Sends to others in the same namespace.
     #[must_use]
     pub fn emitter(&self) -> Emitter {
-        Emitter::new(Arc::clone(&self.0.core.sequencer), Arc::clone(&self.0.namespace))
+        Emitter::new(
+            Arc::clone(&self.0.core.sequencer),
+            Arc::clone(&self.0.namespace),
+        )
     }
 
     /// Ends this socket, after a `session:ended` event when there is a reason to tell.
     pub(crate) fn end(&self, notice: Option<&'static str>) {
         // The first reason stands.
         let _ = self.0.ended.set(notice);
-        self.0.link.send(Command::EndSocket { socket: self.0.id.clone(), notice });
+        self.0.link.send(Command::EndSocket {
+            socket: self.0.id.clone(),
+            notice,
+        });
     }
 
     /// Whether it was ended, and with which notice.
@@ -200,7 +210,10 @@ impl Socket {
         if !self.is_connected() {
             return Err(EmitError::Disconnected);
         }
-        self.0.core.sequencer.send(self.key(), Arc::new(frame), volatile);
+        self.0
+            .core
+            .sequencer
+            .send(self.key(), Arc::new(frame), volatile);
         Ok(())
     }
 

@@ -135,7 +135,11 @@ impl Client {
             | Packet::Event { ref namespace, .. }
             | Packet::Ack { ref namespace, .. } => namespace,
         };
-        if !self.memberships.iter().any(|m| m.joined && m.namespace == *namespace) {
+        if !self
+            .memberships
+            .iter()
+            .any(|m| m.joined && m.namespace == *namespace)
+        {
             return Err(Violation::NotJoined);
         }
         Ok(Input::Packet(packet))
@@ -150,13 +154,20 @@ impl Client {
         }
         // Copied: the text would pin the buffer in which it arrived.
         let namespace = ByteString::from(namespace);
-        self.memberships.push(Membership { namespace, joined: false });
+        self.memberships.push(Membership {
+            namespace,
+            joined: false,
+        });
         Ok(())
     }
 
     /// The client was let into a namespace.
     pub fn joined(&mut self, namespace: &str) {
-        if let Some(m) = self.memberships.iter_mut().find(|m| m.namespace == namespace) {
+        if let Some(m) = self
+            .memberships
+            .iter_mut()
+            .find(|m| m.namespace == namespace)
+        {
             m.joined = true;
             self.connect_by = None;
         }
@@ -213,7 +224,11 @@ mod tests {
         ClientLimits {
             packet: PacketLimits::default(),
             max_namespaces: 2,
-            packet_rate: Some(PacketRate { packets: 10, per: Duration::from_secs(1), burst: 20 }),
+            packet_rate: Some(PacketRate {
+                packets: 10,
+                per: Duration::from_secs(1),
+                burst: 20,
+            }),
             connect_timeout: Duration::from_secs(45),
         }
     }
@@ -226,10 +241,20 @@ mod tests {
     fn a_namespace_is_joined_before_it_is_used() {
         let mut client = Client::new(limits(), Instant::now());
         assert_eq!(text(&mut client, r#"2["a"]"#), Err(Violation::NotJoined));
-        assert!(matches!(text(&mut client, "0"), Ok(Some(Input::Connect { .. }))));
-        assert_eq!(text(&mut client, r#"2["a"]"#), Err(Violation::NotJoined), "not let in yet");
+        assert!(matches!(
+            text(&mut client, "0"),
+            Ok(Some(Input::Connect { .. }))
+        ));
+        assert_eq!(
+            text(&mut client, r#"2["a"]"#),
+            Err(Violation::NotJoined),
+            "not let in yet"
+        );
         client.joined("/");
-        assert!(matches!(text(&mut client, r#"2["a"]"#), Ok(Some(Input::Packet(_)))));
+        assert!(matches!(
+            text(&mut client, r#"2["a"]"#),
+            Ok(Some(Input::Packet(_)))
+        ));
         assert_eq!(text(&mut client, "0"), Err(Violation::SecondConnect));
         client.left("/");
         assert!(text(&mut client, "0").is_ok());
@@ -263,7 +288,11 @@ mod tests {
     fn the_packet_budget_allows_bursts_and_refills() {
         let start = Instant::now();
         let mut client = Client::new(limits(), start);
-        let taken = |client: &mut Client, at| (0..100).take_while(|_| client.count_packet(at).is_ok()).count();
+        let taken = |client: &mut Client, at| {
+            (0..100)
+                .take_while(|_| client.count_packet(at).is_ok())
+                .count()
+        };
         assert_eq!(taken(&mut client, start), 20);
         assert_eq!(taken(&mut client, start + Duration::from_secs(1)), 10);
         assert_eq!(taken(&mut client, start + Duration::from_secs(60)), 20);

@@ -154,7 +154,9 @@ impl Frame {
 
     /// A WebSocket control frame that is complete already; a polling client is sent nothing of it.
     pub(crate) fn control(websocket: Bytes) -> Self {
-        let polling = Polling::Text { start: websocket.len() };
+        let polling = Polling::Text {
+            start: websocket.len(),
+        };
         Self { websocket, polling }
     }
 

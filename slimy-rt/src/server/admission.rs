@@ -47,12 +47,23 @@ impl Admission {
     pub(crate) fn new(config: &Config, now: Instant) -> Self {
         let handshakes = (config.handshakes_per_second > 0).then(|| {
             let packets = config.handshakes_per_second;
-            Budget::new(PacketRate { packets, per: Duration::from_secs(1), burst: packets }, now)
+            Budget::new(
+                PacketRate {
+                    packets,
+                    per: Duration::from_secs(1),
+                    burst: packets,
+                },
+                now,
+            )
         });
         Self {
             max_connections: config.max_connections,
             max_per_ip: config.max_connections_per_ip,
-            state: Mutex::new(State { connections: 0, per_ip: HashMap::new(), handshakes }),
+            state: Mutex::new(State {
+                connections: 0,
+                per_ip: HashMap::new(),
+                handshakes,
+            }),
         }
     }
 
@@ -61,17 +72,29 @@ impl Admission {
         if self.max_connections > 0 && state.connections >= self.max_connections {
             return Err(Full::Connections);
         }
-        if self.max_per_ip > 0 && state.per_ip.get(&addr).is_some_and(|n| *n >= self.max_per_ip) {
+        if self.max_per_ip > 0
+            && state
+                .per_ip
+                .get(&addr)
+                .is_some_and(|n| *n >= self.max_per_ip)
+        {
             return Err(Full::Address);
         }
-        if state.handshakes.as_mut().is_some_and(|handshakes| !handshakes.take(now)) {
+        if state
+            .handshakes
+            .as_mut()
+            .is_some_and(|handshakes| !handshakes.take(now))
+        {
             return Err(Full::Handshakes);
         }
         state.connections += 1;
         if self.max_per_ip > 0 {
             *state.per_ip.entry(addr).or_default() += 1;
         }
-        Ok(Permit { admission: Arc::clone(self), addr })
+        Ok(Permit {
+            admission: Arc::clone(self),
+            addr,
+        })
     }
 }
 
@@ -93,7 +116,11 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config { max_connections: 3, max_connections_per_ip: 2, ..Config::default() }
+        Config {
+            max_connections: 3,
+            max_connections_per_ip: 2,
+            ..Config::default()
+        }
     }
 
     #[test]
@@ -112,11 +139,20 @@ mod tests {
     #[test]
     fn handshakes_per_second_are_bounded() {
         let now = Instant::now();
-        let config = Config { handshakes_per_second: 5, ..Config::default() };
+        let config = Config {
+            handshakes_per_second: 5,
+            ..Config::default()
+        };
         let admission = Arc::new(Admission::new(&config, now));
         let addr = [127, 0, 0, 1].into();
-        let accepted = (0..10).filter(|_| admission.admit(addr, now).is_ok()).count();
+        let accepted = (0..10)
+            .filter(|_| admission.admit(addr, now).is_ok())
+            .count();
         assert_eq!(accepted, 5);
-        assert!(admission.admit(addr, now + Duration::from_millis(250)).is_ok());
+        assert!(
+            admission
+                .admit(addr, now + Duration::from_millis(250))
+                .is_ok()
+        );
     }
 }

@@ -76,17 +76,27 @@ impl Opening {
     pub(crate) fn polling(self) -> (Connection, String) {
         let mailbox = Arc::new(Mailbox::default());
         let outlet = Outlet::Mailbox(Arc::clone(&mailbox));
-        let link = self.core.sequencer.register(|key| (Arc::new(Link::new(key)), outlet));
+        let link = self
+            .core
+            .sequencer
+            .register(|key| (Arc::new(Link::new(key)), outlet));
         let transport = Transport::Polling(Polling::new(mailbox));
         let id = EngineId::random();
         let open = handshake_data(&self.core, &id, true).encode();
-        (self.connection(link, id, transport, session::Transport::Polling), open)
+        (
+            self.connection(link, id, transport, session::Transport::Polling),
+            open,
+        )
     }
 
     /// Opens a WebSocket session and sends its open packet.
     pub(crate) fn websocket(self, upgraded: Upgraded) -> Connection {
         let config = &self.core.config;
-        let (websocket, writer) = WebSocket::new(upgraded, self.core.first_payload_bound(), config.max_fragments);
+        let (websocket, writer) = WebSocket::new(
+            upgraded,
+            self.core.first_payload_bound(),
+            config.max_fragments,
+        );
         let link = self.core.sequencer.register(|key| {
             let link = Arc::new(Link::new(key));
             let outlet = writer.into_outlet(&link);
@@ -95,7 +105,12 @@ impl Opening {
         let id = EngineId::random();
         let open = Frame::open(&handshake_data(&self.core, &id, false));
         self.core.sequencer.send(link.key, Arc::new(open), false);
-        self.connection(link, id, Transport::WebSocket(websocket), session::Transport::WebSocket)
+        self.connection(
+            link,
+            id,
+            Transport::WebSocket(websocket),
+            session::Transport::WebSocket,
+        )
     }
 
     fn connection(
@@ -105,7 +120,11 @@ impl Opening {
         transport: Transport,
         kind: session::Transport,
     ) -> Connection {
-        let Self { core, handshake, permit } = self;
+        let Self {
+            core,
+            handshake,
+            permit,
+        } = self;
         let now = Instant::now();
         let session = Session::new(core.config.session_times(), kind, now);
         let layer = Layer::new(&core, &link, handshake, now);
@@ -142,7 +161,11 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         if self.core.is_closing() {
             // It came while the server began to shut down, and was told by nobody.
-            self.close(DisconnectReason::ServerShuttingDown, Some(1001), Instant::now());
+            self.close(
+                DisconnectReason::ServerShuttingDown,
+                Some(1001),
+                Instant::now(),
+            );
         }
         poll_fn(|cx| self.poll(cx)).await;
     }
@@ -176,9 +199,15 @@ impl Connection {
             received = true;
             match command {
                 Command::Ingress(ingress) => self.ingress(ingress, now),
-                Command::EndSocket { socket, notice } => self.layer.end_socket(&self.core, &socket, notice),
+                Command::EndSocket { socket, notice } => {
+                    self.layer.end_socket(&self.core, &socket, notice)
+                }
                 Command::Close(reason) => {
-                    let code = if reason == DisconnectReason::ServerShuttingDown { 1001 } else { 1000 };
+                    let code = if reason == DisconnectReason::ServerShuttingDown {
+                        1001
+                    } else {
+                        1000
+                    };
                     self.close(reason, Some(code), now);
                 }
                 Command::WriteFailed { slow } => {
@@ -197,7 +226,11 @@ impl Connection {
         while let Some(due) = self.session.due(now) {
             passed = true;
             match due {
-                Due::Ping => self.core.sequencer.send(self.link.key, Arc::clone(&self.core.ping), false),
+                Due::Ping => {
+                    self.core
+                        .sequencer
+                        .send(self.link.key, Arc::clone(&self.core.ping), false)
+                }
                 Due::UpgradeTimeout => self.candidate = None,
                 Due::PingTimeout => self.close(DisconnectReason::PingTimeout, Some(1000), now),
             }
@@ -209,7 +242,9 @@ impl Connection {
             self.close(DisconnectReason::ForcedServerClose, Some(1000), now);
             passed = true;
         }
-        let stalled = self.paused_since.is_some_and(|since| now >= since + self.core.config.stall_timeout);
+        let stalled = self
+            .paused_since
+            .is_some_and(|since| now >= since + self.core.config.stall_timeout);
         if stalled {
             tracing::warn!(address = %self.layer.remote_addr(), "closing a connection whose handlers are stuck");
             self.close(DisconnectReason::ForcedServerClose, Some(1008), now);
@@ -220,7 +255,8 @@ impl Connection {
 
     fn poll_layer(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let progress = self.layer.poll(&self.core, self.closing.is_none(), now, cx);
-        if progress && self.layer.has_connected()
+        if progress
+            && self.layer.has_connected()
             && let Transport::WebSocket(websocket) = &mut self.transport
         {
             websocket.set_max_payload(self.core.config.max_payload);
@@ -239,7 +275,11 @@ impl Connection {
         }
         progress |= self.answer_poll(None);
         let full = self.layer.is_full(&self.core.config)
-            || self.core.sequencer.queue(self.link.key).is_congested(cx.waker());
+            || self
+                .core
+                .sequencer
+                .queue(self.link.key)
+                .is_congested(cx.waker());
         if full {
             self.paused_since.get_or_insert(now);
             self.session.reading_paused(now);
@@ -254,7 +294,10 @@ impl Connection {
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         match &mut self.transport {
             Transport::WebSocket(websocket) => {
-                let answers = Answers::Shard { link: &self.link, sequencer: &self.core.sequencer };
+                let answers = Answers::Shard {
+                    link: &self.link,
+                    sequencer: &self.core.sequencer,
+                };
                 match websocket.poll_read(cx, &answers) {
                     Poll::Pending => return false,
                     Poll::Ready(read) => self.websocket_read(read, now),
@@ -285,16 +328,20 @@ impl Connection {
     fn packet(&mut self, packet: Packet, now: Instant) -> Result<(), DisconnectReason> {
         self.layer.count_packet(now)?;
         match self.session.packet(packet, now)? {
-            Some(message) => self.layer.message(&self.core, &self.link, message, now),
+            Some(message) => self.layer.message(&self.core, &self.link, message),
             None => Ok(()),
         }
     }
 
     /// Reads what the WebSocket that wants to take over has to say.
     fn poll_candidate(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(candidate) = &mut self.candidate else { return false };
+        let Some(candidate) = &mut self.candidate else {
+            return false;
+        };
         let (websocket, writer) = &mut **candidate;
-        let Poll::Ready(read) = websocket.poll_read(cx, &Answers::Writer(writer)) else { return false };
+        let Poll::Ready(read) = websocket.poll_read(cx, &Answers::Writer(writer)) else {
+            return false;
+        };
         if self.layer.count_packet(now).is_err() {
             self.close(DisconnectReason::ParseError, None, now);
             return true;
@@ -326,13 +373,21 @@ impl Connection {
     /// The new transport is the current one from now on.
     fn take_over(&mut self) {
         self.answer_poll(Some(Packet::Noop));
-        let Some(candidate) = self.candidate.take() else { return };
+        let Some(candidate) = self.candidate.take() else {
+            return;
+        };
         let (mut websocket, writer) = *candidate;
         if self.layer.has_connected() {
             websocket.set_max_payload(self.core.config.max_payload);
         }
         let outlet = writer.into_outlet(&self.link);
-        self.core.sequencer.push(self.link.key, [Job::Switch { key: self.link.key, outlet }]);
+        self.core.sequencer.push(
+            self.link.key,
+            [Job::Switch {
+                key: self.link.key,
+                outlet,
+            }],
+        );
         self.transport = Transport::WebSocket(websocket);
     }
 
@@ -346,15 +401,28 @@ impl Connection {
         let last = code.map(|code| Arc::new(Frame::control(close_frame(code, ""))));
         let last = last.filter(|_| matches!(self.transport, Transport::WebSocket(_)));
         // A violation is answered at once; whoever is sent away for another reason is told by its next GET.
-        let told = matches!(reason, DisconnectReason::ServerShuttingDown | DisconnectReason::ForcedServerClose);
+        let told = matches!(
+            reason,
+            DisconnectReason::ServerShuttingDown | DisconnectReason::ForcedServerClose
+        );
         let mut lingers = false;
         if let Transport::Polling(polling) = &mut self.transport {
             polling.end_post(Err(session::Refusal::Session));
-            let last = if reason == DisconnectReason::TransportClose { Packet::Noop } else { Packet::Close };
+            let last = if reason == DisconnectReason::TransportClose {
+                Packet::Noop
+            } else {
+                Packet::Close
+            };
             lingers = told && !polling.is_holding();
             polling.answer(Some(last));
         }
-        self.core.sequencer.push(self.link.key, [Job::Close { key: self.link.key, last: last.clone() }]);
+        self.core.sequencer.push(
+            self.link.key,
+            [Job::Close {
+                key: self.link.key,
+                last: last.clone(),
+            }],
+        );
         if !lingers {
             self.core.remove_session(&self.id);
             if matches!(self.transport, Transport::Polling(_)) {
@@ -362,11 +430,16 @@ impl Connection {
             }
         }
         let within = self.core.closing_time(reason);
-        self.closing = Some(Closing { until: now + within, lingers });
+        self.closing = Some(Closing {
+            until: now + within,
+            lingers,
+        });
     }
 
     fn poll_closing(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(closing) = self.closing else { return Poll::Pending };
+        let Some(closing) = self.closing else {
+            return Poll::Pending;
+        };
         let late = now >= closing.until;
         let gone = match &mut self.transport {
             Transport::Gone => true,
@@ -380,13 +453,21 @@ impl Connection {
             self.transport = Transport::Gone;
             self.core.remove_session(&self.id);
         }
-        if gone && self.layer.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+        if gone && self.layer.has_ended() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Wakes this task at its next deadline.
     fn arm(&mut self) {
-        let closing = self.closing.filter(|_| !matches!(self.transport, Transport::Gone));
-        let stall = self.paused_since.map(|since| since + self.core.config.stall_timeout);
+        let closing = self
+            .closing
+            .filter(|_| !matches!(self.transport, Transport::Gone));
+        let stall = self
+            .paused_since
+            .map(|since| since + self.core.config.stall_timeout);
         let open = self.closing.is_none();
         let deadlines = [
             self.session.deadline(),

@@ -44,17 +44,22 @@ impl EngineSocket {
             Message::Text(text) => Frame::message(text),
             Message::Binary(bytes) => Frame::binary(bytes),
         };
-        self.core.sequencer.send(self.link.key, Arc::new(frame), false);
+        self.core
+            .sequencer
+            .send(self.link.key, Arc::new(frame), false);
     }
 
     /// Closes the session.
     pub fn close(&self) {
-        self.link.send(Command::Close(DisconnectReason::ForcedClose));
+        self.link
+            .send(Command::Close(DisconnectReason::ForcedClose));
     }
 }
 
 impl fmt::Debug for EngineSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineSocket").field("key", &self.link.key).finish_non_exhaustive()
+        f.debug_struct("EngineSocket")
+            .field("key", &self.link.key)
+            .finish_non_exhaustive()
     }
 }

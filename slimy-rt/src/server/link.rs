@@ -32,7 +32,10 @@ pub(crate) enum Command {
     /// A request of a polling client, or its upgrade.
     Ingress(Ingress),
     /// Take one socket out of its namespace; `notice` is a `session:ended` event's reason.
-    EndSocket { socket: SocketId, notice: Option<&'static str> },
+    EndSocket {
+        socket: SocketId,
+        notice: Option<&'static str>,
+    },
     /// Close the connection.
     Close(DisconnectReason),
     /// The shard could not write any more: the peer is gone, or reads too slowly.

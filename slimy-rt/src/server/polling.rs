@@ -61,7 +61,11 @@ pub(crate) enum Read {
 
 impl Polling {
     pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox, held: None, post: None }
+        Self {
+            mailbox,
+            held: None,
+            post: None,
+        }
     }
 
     /// Keeps a GET until there is something to say.
@@ -109,7 +113,9 @@ impl Polling {
         if len == 0 {
             return false;
         }
-        let Some(held) = self.held.take() else { return false };
+        let Some(held) = self.held.take() else {
+            return false;
+        };
         if held.send(Ok(body.freeze())).is_err() {
             tracing::debug!("a GET was given up while it was answered");
         }
@@ -135,7 +141,9 @@ impl Polling {
 
     /// The next packet of the POST that is being handled.
     pub(crate) fn poll_read(&mut self) -> Poll<Read> {
-        let Some(post) = &mut self.post else { return Poll::Pending };
+        let Some(post) = &mut self.post else {
+            return Poll::Pending;
+        };
         Poll::Ready(match post.packets.next() {
             Some(Ok(packet)) => Read::Packet(packet),
             Some(Err(e)) => Read::Malformed(e),
@@ -146,7 +154,9 @@ impl Polling {
     /// Answers the held GET when there is something, and notices when it is given up.
     pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         self.mailbox.register(cx.waker());
-        let Some(held) = &mut self.held else { return Poll::Pending };
+        let Some(held) = &mut self.held else {
+            return Poll::Pending;
+        };
         if held.poll_closed(cx).is_ready() {
             self.held = None;
             return Poll::Ready(Read::Aborted);

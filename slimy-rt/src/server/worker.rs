@@ -17,7 +17,7 @@ use crate::{
     protocol::DisconnectReason,
 };
 
-use super::authorization::Refusal;
+use super::{authorization::Refusal, link::Key};
 
 /// The longest time without a look at the wall clock, which may be set or have stood still.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// One namespace of one connection.
 pub(crate) struct Worker {
     pub(crate) namespace: Arc<str>,
+    pub(crate) key: Key,
     handlers: Arc<Handlers>,
     stage: Stage,
     running: Option<Running>,
@@ -71,12 +72,14 @@ pub(crate) enum Progress {
 impl Worker {
     pub(crate) fn new(
         namespace: Arc<str>,
+        key: Key,
         handlers: Arc<Handlers>,
         admission: BoxFuture<Result<Socket, Refusal>>,
         handler_timeout: Duration,
     ) -> Self {
         Self {
             namespace,
+            key,
             handlers,
             stage: Stage::Admission(admission),
             running: None,
@@ -115,7 +118,9 @@ impl Worker {
 
     /// The socket has left: queued events are dropped, the running handler ends.
     pub(crate) fn leave(&mut self, reason: DisconnectReason) {
-        let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else { return };
+        let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else {
+            return;
+        };
         self.expires = None;
         self.queue.clear();
         self.queued_bytes = 0;
@@ -127,7 +132,12 @@ impl Worker {
     /// Queues an event behind those that wait.
     pub(crate) fn push(&mut self, event: Event) {
         let bytes = event.arguments().args_json().len()
-            + event.arguments().attachments().iter().map(|a| a.len()).sum::<usize>();
+            + event
+                .arguments()
+                .attachments()
+                .iter()
+                .map(|a| a.len())
+                .sum::<usize>();
         self.queued_bytes += bytes;
         self.queue.push_back(Work::Event(event, bytes));
     }
@@ -148,14 +158,23 @@ impl Worker {
         if self.expires.is_none_or(|at| now < at) {
             return false;
         }
-        let Some(socket) = self.socket().cloned() else { return false };
+        let Some(socket) = self.socket().cloned() else {
+            return false;
+        };
         self.look_at_expiry(&socket, now)
     }
 
     /// Says whether the credential has run out by the wall clock, and when to look again: that clock may be set meanwhile.
     fn look_at_expiry(&mut self, socket: &Socket, now: Instant) -> bool {
-        let left = socket.identity().expires_at.map(|at| at.duration_since(SystemTime::now()));
-        self.expires = left.as_ref().map(|left| now + left.as_ref().map_or(MAX_SLEEP, |left| (*left).min(MAX_SLEEP)));
+        let left = socket
+            .identity()
+            .expires_at
+            .map(|at| at.duration_since(SystemTime::now()));
+        self.expires = left.as_ref().map(|left| {
+            now + left
+                .as_ref()
+                .map_or(MAX_SLEEP, |left| (*left).min(MAX_SLEEP))
+        });
         left.is_some_and(|left| left.is_err())
     }
 
@@ -188,19 +207,24 @@ impl Worker {
     fn begin(&mut self, work: Work, now: Instant) -> Option<Running> {
         let handlers = &self.handlers;
         let (handler, ack, what) = match work {
-            Work::Connected(socket) => {
-                (handlers.on_connect.as_ref()?(socket), None, "connect")
-            }
-            Work::Disconnected(socket, reason) => {
-                (handlers.on_disconnect.as_ref()?(socket, reason), None, "disconnect")
-            }
+            Work::Connected(socket) => (handlers.on_connect.as_ref()?(socket), None, "connect"),
+            Work::Disconnected(socket, reason) => (
+                handlers.on_disconnect.as_ref()?(socket, reason),
+                None,
+                "disconnect",
+            ),
             Work::Event(event, bytes) => {
                 self.queued_bytes -= bytes;
                 let ack = event.ack().cloned();
                 (handlers.on_event.get(event.name())?(event), ack, "event")
             }
         };
-        Some(Running { handler, until: now + self.handler_timeout, ack, what })
+        Some(Running {
+            handler,
+            until: now + self.handler_timeout,
+            ack,
+            what,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     protocol::{
         DisconnectReason, EventData, Frame,
         client::{Client, Input, Violation},
-        packet::Packet,
+        packet::{Packet, PacketError},
         session::Message,
     },
     server::{
@@ -32,7 +32,12 @@ use crate::{
 /// The layer above a session.
 pub(super) enum Layer {
     SocketIo(SocketIo),
-    Engine { app: Arc<dyn EngineApp>, socket: EngineSocket, remote_addr: IpAddr, open: bool },
+    Engine {
+        app: Arc<dyn EngineApp>,
+        socket: EngineSocket,
+        remote_addr: IpAddr,
+        open: bool,
+    },
 }
 
 pub(super) struct SocketIo {
@@ -42,17 +47,31 @@ pub(super) struct SocketIo {
 }
 
 impl Layer {
-    pub(super) fn new(core: &Arc<Core>, link: &LinkRef, handshake: Handshake, now: Instant) -> Self {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        link: &LinkRef,
+        handshake: Handshake,
+        now: Instant,
+    ) -> Self {
         match &core.program {
             Program::SocketIo(_) => {
                 let client = Client::new(core.config.client_limits(), now);
-                Self::SocketIo(SocketIo { client, handshake, workers: Vec::new() })
+                Self::SocketIo(SocketIo {
+                    client,
+                    handshake,
+                    workers: Vec::new(),
+                })
             }
             Program::Engine(app) => {
                 let socket = EngineSocket::new(Arc::clone(core), Arc::clone(link));
                 app.opened(&socket);
                 let remote_addr = handshake.remote_addr();
-                Self::Engine { app: Arc::clone(app), socket, remote_addr, open: true }
+                Self::Engine {
+                    app: Arc::clone(app),
+                    socket,
+                    remote_addr,
+                    open: true,
+                }
             }
         }
     }
@@ -65,7 +84,9 @@ impl Layer {
     }
 
     pub(super) fn count_packet(&mut self, now: Instant) -> Result<(), DisconnectReason> {
-        let Self::SocketIo(layer) = self else { return Ok(()) };
+        let Self::SocketIo(layer) = self else {
+            return Ok(());
+        };
         let counted = layer.client.count_packet(now);
         counted.map_err(|violation| layer.violated(&violation))
     }
@@ -76,7 +97,6 @@ impl Layer {
         core: &Arc<Core>,
         link: &LinkRef,
         message: Message,
-        now: Instant,
     ) -> Result<(), DisconnectReason> {
         let layer = match self {
             Self::SocketIo(layer) => layer,
@@ -89,7 +109,7 @@ impl Layer {
             Message::Text(text) => layer.client.text(text),
             Message::Binary(bytes) => layer.client.binary(bytes),
         };
-        let input = input.and_then(|input| layer.input(core, link, input, now));
+        let input = input.and_then(|input| layer.input(core, link, input));
         input.map_err(|violation| layer.violated(&violation))
     }
 
@@ -110,13 +130,18 @@ impl Layer {
 
     /// Whether reading must wait for handlers.
     pub(super) fn is_full(&self, config: &Config) -> bool {
-        let Self::SocketIo(layer) = self else { return false };
-        let full = |worker: &Worker| worker.is_full(config.max_queued_events, config.max_queued_bytes);
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
+        let full =
+            |worker: &Worker| worker.is_full(config.max_queued_events, config.max_queued_bytes);
         layer.workers.iter().any(full)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let Self::SocketIo(layer) = self else { return None };
+        let Self::SocketIo(layer) = self else {
+            return None;
+        };
         layer.workers.iter().filter_map(Worker::deadline).min()
     }
 
@@ -136,7 +161,9 @@ impl Layer {
         now: Instant,
         cx: &mut Context<'_>,
     ) -> bool {
-        let Self::SocketIo(layer) = self else { return false };
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
         let (mut progress, mut index) = (false, 0);
         while let Some(worker) = layer.workers.get_mut(index) {
             match worker.poll(now, cx) {
@@ -164,7 +191,9 @@ impl Layer {
 
     /// Ends the sockets whose credential has run out. Says whether there were any.
     pub(super) fn end_expired(&mut self, core: &Core, now: Instant) -> bool {
-        let Self::SocketIo(layer) = self else { return false };
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
         let mut ended = false;
         for index in 0..layer.workers.len() {
             if layer.workers[index].has_expired(now) {
@@ -183,7 +212,9 @@ impl Layer {
                     layer.leave(core, index, reason, None);
                 }
             }
-            Self::Engine { app, socket, open, .. } => {
+            Self::Engine {
+                app, socket, open, ..
+            } => {
                 if std::mem::take(open) {
                     app.closed(socket, reason);
                 }
@@ -203,17 +234,18 @@ impl SocketIo {
         core: &Arc<Core>,
         link: &LinkRef,
         input: Option<Input>,
-        now: Instant,
     ) -> Result<(), Violation> {
         match input {
             None => Ok(()),
             Some(Input::Connect { namespace, auth }) => {
                 let auth = auth.map(|auth| serde_json::from_str(&auth)).transpose();
-                let Ok(auth) = auth else { return Err(Violation::ConnectPayload) };
+                let Ok(auth) = auth else {
+                    return Err(PacketError::ConnectPayload.into());
+                };
                 self.connect(core, link, &namespace, auth.unwrap_or(Value::Null))
             }
             Some(Input::Packet(packet)) => {
-                self.packet(core, packet, now);
+                self.packet(core, packet);
                 Ok(())
             }
         }
@@ -285,7 +317,8 @@ impl SocketIo {
         tracing::info!(socket = %socket.id(), %user, %address, "connected");
         let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
         socket.set_connected(true);
-        core.sequencer.enter(&socket, &socket.access().rooms(), Arc::new(welcome));
+        core.sequencer
+            .enter(&socket, &socket.access().rooms(), Arc::new(welcome));
         core.stats.socket_connected();
         self.client.joined(&namespace);
         worker.join(socket.clone(), now);
@@ -298,20 +331,30 @@ impl SocketIo {
         }
     }
 
-    fn packet(&mut self, core: &Core, packet: Packet, now: Instant) {
+    fn packet(&mut self, core: &Core, packet: Packet) {
         let namespace = packet.namespace();
-        let joined = |worker: &Worker| worker.socket().is_some() && *worker.namespace == **namespace;
-        let Some(index) = self.workers.iter().position(joined) else { return };
+        let joined =
+            |worker: &Worker| worker.socket().is_some() && *worker.namespace == **namespace;
+        let Some(index) = self.workers.iter().position(joined) else {
+            return;
+        };
         let worker = &mut self.workers[index];
-        let Some(socket) = worker.socket().cloned() else { return };
+        let Some(socket) = worker.socket().cloned() else {
+            return;
+        };
         match packet {
             Packet::Event { id, event, .. } => {
                 let ack = id.map(|id| socket.new_ack(id));
-                worker.push(Event::new(socket, event, ack), now);
+                worker.push(Event::new(socket, event, ack));
             }
             Packet::Ack { id, arguments, .. } => socket.acks().resolve(id, arguments),
             Packet::Disconnect { .. } => {
-                self.leave(core, index, DisconnectReason::ClientNamespaceDisconnect, None);
+                self.leave(
+                    core,
+                    index,
+                    DisconnectReason::ClientNamespaceDisconnect,
+                    None,
+                );
             }
             // The client's state machine has handed it over as an `Input::Connect`.
             Packet::Connect { .. } => {}
@@ -320,13 +363,19 @@ impl SocketIo {
 
     fn end(&mut self, core: &Core, index: usize, notice: Option<&'static str>) {
         let namespace = &self.workers[index].namespace;
-        let notice = notice.and_then(|reason| {
-            EventData::new("session:ended", &json!({"reason": reason})).ok()
-        });
+        let notice = notice
+            .and_then(|reason| EventData::new("session:ended", &json!({"reason": reason})).ok());
         let notice = notice.map(|event| Arc::new(Frame::event(namespace, None, &event)));
-        let farewell = notice.into_iter().chain([Arc::new(Frame::disconnect(namespace))]);
+        let farewell = notice
+            .into_iter()
+            .chain([Arc::new(Frame::disconnect(namespace))]);
         let farewell: Vec<_> = farewell.collect();
-        self.leave(core, index, DisconnectReason::ServerNamespaceDisconnect, Some(farewell));
+        self.leave(
+            core,
+            index,
+            DisconnectReason::ServerNamespaceDisconnect,
+            Some(farewell),
+        );
     }
 
     fn leave(
@@ -337,7 +386,9 @@ impl SocketIo {
         farewell: Option<Vec<Arc<Frame>>>,
     ) {
         let worker = &mut self.workers[index];
-        let Some(socket) = worker.socket().cloned() else { return };
+        let Some(socket) = worker.socket().cloned() else {
+            return;
+        };
         let identity = socket.identity();
         tracing::info!(socket = %socket.id(), user = %identity.user.id, address = %self.handshake.remote_addr(), %reason, "disconnected");
         socket.set_connected(false);
@@ -360,7 +411,10 @@ async fn admit(
     let within = core.config.admission_timeout;
     let admit = async {
         let identity = core.authorization.identify(&handshake).await?;
-        let nothing = Access { role: Role::Member, guilds: Vec::new() };
+        let nothing = Access {
+            role: Role::Member,
+            guilds: Vec::new(),
+        };
         let socket = Socket::new(SocketInner::new(
             Arc::clone(&core),
             link,
@@ -370,21 +424,31 @@ async fn admit(
             nothing,
         ));
         // Indexed before the look, so that no change after it is missed.
-        let indexed = Indexed { core: &core, socket: Some(socket) };
-        let Some(socket) = &indexed.socket else {
-            return Err(Refusal::Unavailable("the socket is gone".into()));
+        core.authorization.insert(&socket);
+        let indexed = Indexed {
+            core: &core,
+            socket: Some(socket.clone()),
         };
         socket.set_access(core.authorization.admit(socket.identity()).await?);
-        Ok(indexed.keep())
+        indexed.keep();
+        Ok(socket)
     };
     let timeout = |e: tokio::time::error::Elapsed| Err(Refusal::Unavailable(e.into()));
-    tokio::time::timeout(within, admit).await.unwrap_or_else(timeout)
+    tokio::time::timeout(within, admit)
+        .await
+        .unwrap_or_else(timeout)
 }
 
 /// Takes a socket out of the index unless it was let in.
 struct Indexed<'a> {
     core: &'a Core,
     socket: Option<Socket>,
+}
+
+impl Indexed<'_> {
+    fn keep(mut self) {
+        self.socket = None;
+    }
 }
 
 impl Drop for Indexed<'_> {
@@ -398,7 +462,9 @@ impl Drop for Indexed<'_> {
 fn log_refusal(refusal: &Refusal, address: IpAddr) {
     let cause = crate::server::cluster::chain(refusal);
     match refusal {
-        Refusal::Unavailable(_) => tracing::error!(%address, cause, "refused: it cannot be found out who may connect"),
+        Refusal::Unavailable(_) => {
+            tracing::error!(%address, cause, "refused: it cannot be found out who may connect")
+        }
         _ => tracing::info!(%address, cause, code = refusal.code(), "refused"),
     }
 }

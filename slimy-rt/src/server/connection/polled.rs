@@ -37,8 +37,14 @@ impl Connection {
         }
     }
 
-    fn poll_opened(&mut self, answer: oneshot::Sender<Result<bytes::Bytes, Refusal>>, now: Instant) {
-        if let (Some(closing), Transport::Polling(polling)) = (&mut self.closing, &mut self.transport) {
+    fn poll_opened(
+        &mut self,
+        answer: oneshot::Sender<Result<bytes::Bytes, Refusal>>,
+        now: Instant,
+    ) {
+        if let (Some(closing), Transport::Polling(polling)) =
+            (&mut self.closing, &mut self.transport)
+        {
             // The last GET: what is pending, and that it is over.
             polling.hold(answer);
             polling.answer(Some(Packet::Close));
@@ -65,7 +71,9 @@ impl Connection {
 
     /// Answers a held GET when there is something to say. Says whether it did.
     pub(super) fn answer_poll(&mut self, nothing: Option<Packet>) -> bool {
-        let Transport::Polling(polling) = &mut self.transport else { return false };
+        let Transport::Polling(polling) = &mut self.transport else {
+            return false;
+        };
         let answered = polling.answer(nothing);
         if answered {
             self.session.poll_answered();
@@ -73,10 +81,18 @@ impl Connection {
         answered
     }
 
-    fn posted(&mut self, body: Option<ByteString>, answer: oneshot::Sender<Result<(), Refusal>>, now: Instant) {
+    fn posted(
+        &mut self,
+        body: Option<ByteString>,
+        answer: oneshot::Sender<Result<(), Refusal>>,
+        now: Instant,
+    ) {
         match (body, &mut self.transport) {
             (Some(body), Transport::Polling(polling)) if !self.session.is_closed() => {
-                polling.begin_post(decode_payload(body, self.core.config.max_payload_packets), answer);
+                polling.begin_post(
+                    decode_payload(body, self.core.config.max_payload_packets),
+                    answer,
+                );
             }
             _ => {
                 respond(answer, Err(Refusal::Session));

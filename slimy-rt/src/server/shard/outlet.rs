@@ -83,7 +83,11 @@ impl Mailbox {
     pub(crate) fn abort(&self) {
         {
             let mut inner = lock(&self.inner);
-            *inner = Letters { sealed: true, aborted: true, ..Letters::default() };
+            *inner = Letters {
+                sealed: true,
+                aborted: true,
+                ..Letters::default()
+            };
         }
         self.waker.wake();
     }
@@ -279,7 +283,9 @@ impl Entry {
             return;
         }
         loop {
-            let Outlet::Tcp(socket) = &self.outlet else { return };
+            let Outlet::Tcp(socket) = &self.outlet else {
+                return;
+            };
             if self.pending.is_empty() {
                 return self.drained();
             }
@@ -299,12 +305,21 @@ impl Entry {
 
     /// Asks to be told when the socket takes bytes again; `true` when it does already.
     fn register(&mut self, queue: &Arc<Queue>) -> bool {
-        let Outlet::Tcp(socket) = &self.outlet else { return false };
+        let Outlet::Tcp(socket) = &self.outlet else {
+            return false;
+        };
         let key = self.key;
-        let waker = self
-            .writable
-            .get_or_insert_with(|| Arc::new(Writable { queue: Arc::clone(queue), key }).into());
-        match socket.as_ref().poll_write_ready(&mut Context::from_waker(waker)) {
+        let waker = self.writable.get_or_insert_with(|| {
+            Arc::new(Writable {
+                queue: Arc::clone(queue),
+                key,
+            })
+            .into()
+        });
+        match socket
+            .as_ref()
+            .poll_write_ready(&mut Context::from_waker(waker))
+        {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
                 self.fail(false);
@@ -377,8 +392,11 @@ fn write_some(
     {
         return socket.try_write(&frame.websocket()[written_of_first..]);
     }
-    let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> =
-        pending.iter().take(MAX_SLICES).map(|frame| IoSlice::new(frame.websocket())).collect();
+    let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = pending
+        .iter()
+        .take(MAX_SLICES)
+        .map(|frame| IoSlice::new(frame.websocket()))
+        .collect();
     if let Some(first) = slices.first_mut() {
         first.advance(written_of_first);
     }
