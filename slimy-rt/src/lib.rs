@@ -6,4 +6,5 @@ pub mod broker;
 pub mod chat;
 pub mod metrics;
 pub mod protocol;
+pub mod server;
 pub mod session;

@@ -1,9 +1,12 @@
 //! How the system is doing: the [`MetricsSource`] trait and the samples it gives.
 
+mod process;
+
 use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc};
 
 use async_trait::async_trait;
 
+pub use self::process::ProcessMetrics;
 use crate::GuildId;
 
 /// Answers how some part of the system is doing. Several sources are merged; one that fails is named and is not fatal.
@@ -87,9 +90,9 @@ pub struct Sample {
 pub struct Memory {
     /// Resident in RAM.
     pub resident: u64,
-    /// In use on the heap, as far as the platform tells: the data segment.
+    /// In use on the heap, as far as the platform tells: what is resident of [`heap_total`](Self::heap_total) at least.
     pub heap_used: u64,
-    /// Reserved for the heap.
+    /// Reserved for the heap: the data segment, whether it is in RAM or not.
     pub heap_total: u64,
 }
 

@@ -74,8 +74,14 @@ impl Handshake {
 
     /// Every header of that name whose value is UTF-8, in the order of the request.
     pub fn headers<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
+        self.header_bytes(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Every header of that name, whatever its bytes, in the order of the request.
+    pub fn header_bytes<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a {
         let named = self.request.headers.iter().filter(move |(n, _)| n == name);
-        named.filter_map(|(_, value)| std::str::from_utf8(value).ok())
+        named.map(|(_, value)| &**value)
     }
 
     /// The query string, without the question mark, as it was sent.
