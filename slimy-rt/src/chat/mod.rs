@@ -12,6 +12,7 @@
 
 mod bot;
 mod claims;
+mod config;
 mod js;
 mod message;
 mod outgoing;
@@ -23,6 +24,7 @@ mod service;
 pub use self::bot::{OpenAi, OpenAiBuilder, OpenAiConfigError};
 pub use self::{
     bot::{Bot, BotError, MAX_REPLY_CHARS, NotConfigured, Question},
+    config::{Audience, ChatConfig, InvalidAudience},
     policy::{ChatRate, InvalidChatRate},
-    service::{Audience, Chat, ChatConfig, InvalidAudience, MessageCount},
+    service::{Chat, MessageCount},
 };

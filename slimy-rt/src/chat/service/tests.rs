@@ -1,6 +1,6 @@
 //! From payload to acknowledgement, without a socket: what is published is recorded.
 
-use std::{collections::HashMap, convert::Infallible, sync::Mutex};
+use std::{collections::HashMap, convert::Infallible, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     TokenId,
+    chat::ChatRate,
     session::{Claim, Claimed, Expiry, Session, SessionError, SessionPage, SessionWatch},
 };
 
@@ -240,14 +241,6 @@ fn what_the_bot_says_is_exact() {
         failure,
         r##"{"messageId":"m-bot-error","guildId":"1","adminOnly":true,"text":"We couldn't reach slimy.ai right now. Try again shortly.","ts":"T","from":{"id":"system","name":"Slime Chat","role":"bot","color":"#22c55e"},"error":"bot_unavailable"}"##
     );
-}
-
-#[test]
-fn audiences_are_parsed() {
-    assert_eq!("guild".parse(), Ok(Audience::Guild));
-    assert_eq!("everyone".parse(), Ok(Audience::Everyone));
-    assert!(Audience::parse("all").is_err());
-    assert_eq!(Audience::default().to_string(), "guild");
 }
 
 /// What claims are shared, and how the store fares.
