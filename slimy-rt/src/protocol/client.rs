@@ -101,9 +101,11 @@ impl Client {
     /// # Errors
     /// When the budget is used up.
     pub fn count_packet(&mut self, now: Instant) -> Result<(), Violation> {
-        match &mut self.budget {
-            Some(budget) if !budget.take(now) => Err(Violation::TooManyPackets),
-            _ => Ok(()),
+        let within = self.budget.as_mut().is_none_or(|budget| budget.take(now));
+        if within {
+            Ok(())
+        } else {
+            Err(Violation::TooManyPackets)
         }
     }
 

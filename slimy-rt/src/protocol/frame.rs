@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use smallvec::SmallVec;
 
-pub use super::data::{AckData, EncodeError, EventData, Placeholder};
+use super::data::{AckData, EventData};
 use super::{
     engine::{self, HandshakeData},
     json,

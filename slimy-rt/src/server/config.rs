@@ -10,7 +10,6 @@ use crate::protocol::{
 
 /// The server's times and bounds. Whoever reaches a bound is told or closed; nothing grows without one.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Config {
     /// From one heartbeat's answer to the next heartbeat: 25 s.
     pub ping_interval: Duration,

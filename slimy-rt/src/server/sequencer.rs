@@ -5,7 +5,7 @@
 //! nothing awaited while it is held.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
@@ -513,15 +513,6 @@ impl Sequencer {
             .values()
             .map(|namespace| namespace.rooms.len())
             .sum()
-    }
-
-    /// The names of all rooms of a namespace that have members.
-    pub(crate) fn rooms(&self, namespace: &str) -> HashSet<Room> {
-        let directory = lock(&self.directory);
-        let namespace = directory.namespaces.get(namespace);
-        namespace
-            .map(|n| n.rooms.keys().cloned().collect())
-            .unwrap_or_default()
     }
 }
 

@@ -30,10 +30,7 @@ use super::{
 };
 use crate::{
     auth::Handshake,
-    protocol::{
-        engine::HandshakeError,
-        session::{Refusal, Transport},
-    },
+    protocol::{engine::HandshakeError, session::Transport},
 };
 
 /// Serves Engine.IO, and Socket.IO over it, at whatever path it is mounted.
