@@ -57,7 +57,7 @@ pub enum Due {
     Ping,
     /// The new transport has not finished its upgrade: close it, keep the session.
     UpgradeTimeout,
-    /// The client has not answered the ping: close the session.
+    /// The client has not answered the ping: close the session. It stays due until that is done.
     PingTimeout,
 }
 
@@ -313,7 +313,6 @@ impl Session {
                 Some(Due::Ping)
             }
             Heartbeat::PongBy(by) if now >= by && self.paused_at.is_none() => {
-                self.close();
                 Some(Due::PingTimeout)
             }
             Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => None,
