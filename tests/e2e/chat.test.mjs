@@ -28,7 +28,7 @@ const useServer = (options) => {
 };
 
 describe("refused messages", () => {
-  useServer();
+  useServer({ args: ["--chat-rate", "1000/1s"] });
   const long = "a".repeat(4_001);
   const ok = { text: "hello", guildId: GUILD };
 
@@ -276,7 +276,19 @@ describe("message ids", () => {
   });
 });
 
-describe("the rate", () => {
+describe("the default rate", () => {
+  useServer();
+
+  it("is 20 messages in 10 seconds", async () => {
+    const alice = await server.connect("alice");
+    const acks = [];
+    for (let i = 0; i < 21; i++) acks.push(await alice.say({ text: "x", guildId: GUILD }));
+    assert.deepEqual(acks.map(({ ok, code }) => ok ?? code), [...Array(20).fill(true), "rate_limited"]);
+    assert.ok(acks[20].retryAfterMs > 0 && acks[20].retryAfterMs <= 10_000, `${acks[20].retryAfterMs}`);
+  });
+});
+
+describe("a configured rate", () => {
   useServer({ args: ["--chat-rate", "3/2s"] });
   const say = (client, extra) => client.say({ text: "x", guildId: GUILD, ...extra });
 

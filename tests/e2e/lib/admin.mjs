@@ -32,14 +32,14 @@ export class Admin {
   #open = new Set();
 
   /**
-   * `sessions`: the content of the sessions file; `secret: null` is demo mode; `args` and `env` go to the program.
+   * `sessions`: the content of the sessions file; `secret: null` is demo mode, without that file; `args` and `env` go to the program.
    * Recovery is off unless a test asks for it, so that raw frames carry nothing but the event.
    */
   static async start({ sessions = {}, secret = SECRET, args = [], env = {}, port = 0 } = {}) {
     const admin = new Admin();
     admin.writeSessions(sessions);
-    const variables = { SESSIONS_FILE: admin.file("sessions.json"), RECOVERY: "off", ...env };
-    if (secret !== null) variables.JWT_SECRET = secret;
+    const secrets = secret === null ? {} : { JWT_SECRET: secret, SESSIONS_FILE: admin.file("sessions.json") };
+    const variables = { RECOVERY: "off", ...secrets, ...env };
     admin.program = new Program(ADMIN_SERVER, ["--listen", `127.0.0.1:${port}`, ...args], variables);
     try {
       admin.url = await admin.program.listening();
