@@ -241,8 +241,8 @@ describe("logging out", () => {
   });
 
   it("with a token that is not valid ends nobody", async () => {
-    const client = await server.connect("bob");
-    const forged = sign(nested(person("bob")), "another-secret-that-is-long-enough-too");
+    const client = await server.connect("risen");
+    const forged = sign(nested(person("risen")), "another-secret-that-is-long-enough-too");
     assert.equal((await logout(cookieOf(forged))).status, 204);
     assert.equal((await client.say({ text: "still here", guildId: GUILD })).ok, true);
     assert.deepEqual(client.history, [["connect"]]);

@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { Admin, GUILD, IN_GUILD, SECRET } from "./lib/admin.mjs";
 import { eventually, within } from "./lib/deadline.mjs";
 import { request } from "./lib/http.mjs";
-import { ADMIN_SERVER, Program } from "./lib/program.mjs";
+import { ADMIN_SERVER, run } from "./lib/program.mjs";
 
 let folder;
 let server;
@@ -98,9 +98,8 @@ describe("SIGHUP", () => {
 
   it("a server that starts with a broken certificate does not start", async () => {
     const env = { JWT_SECRET: SECRET, TLS_CERT: folder.file("cert.pem"), TLS_KEY: folder.file("key.pem") };
-    const program = new Program(ADMIN_SERVER, ["--listen", "127.0.0.1:0"], env);
-    const { code } = await within(program.exited, "the exit");
+    const { code, stderr } = await run(ADMIN_SERVER, ["--listen", "127.0.0.1:0"], env);
     assert.equal(code, 1);
-    assert.ok(program.stderr.includes(folder.file("cert.pem")), program.stderr);
+    assert.ok(stderr.includes(folder.file("cert.pem")), stderr);
   });
 });

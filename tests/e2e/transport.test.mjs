@@ -104,7 +104,6 @@ for (const [what, options] of Object.entries(TRANSPORTS)) {
       await connect();
       const custom = client.socket.io.socket("/custom", { auth: { ns: "custom" } });
       const auth = new Promise((resolve) => custom.on("auth", resolve));
-      custom.connect();
       assert.deepEqual(await within(auth, "the auth of /custom"), { ns: "custom" });
       assert.notEqual(custom.id, client.socket.id);
       custom.disconnect();

@@ -1,6 +1,7 @@
 // Socket.IO v5 by hand: connecting, namespaces, events, acks, binary, and everything that closes.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
+import { eventually } from "./lib/deadline.mjs";
 import { startSuite } from "./lib/program.mjs";
 import { Polling, RawSocket, SID } from "./lib/wire.mjs";
 
@@ -209,7 +210,6 @@ describe("what closes the connection", () => {
     "a placeholder without a number": ['451-["message",{"_placeholder":true}]', bytes],
     "CONNECT with a list": ["40/custom,[]"],
     "CONNECT with a string": ['40/custom,"x"'],
-    "CONNECT with a number": ["40/custom,1"],
     "CONNECT with broken JSON": ["40/custom,{"],
     "a second CONNECT": ["40"],
     "a second CONNECT with a payload": ['40{"token":"x"}'],
@@ -261,6 +261,7 @@ describe("what closes the connection", () => {
     await session.post("40");
     await session.packets(2);
     await session.post("42[]").catch(() => {});
-    assert.equal((await session.get()).status, 400);
+    // A close packet may come first.
+    await eventually(async () => (await session.get()).status === 400, "the close", 250);
   });
 });

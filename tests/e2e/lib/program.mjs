@@ -27,6 +27,10 @@ export class Program {
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(this);
+    // A failed test must not wait for its program: the exit of this process ends it.
+    this.#child.unref();
+    this.#child.stdout.unref();
+    this.#child.stderr.unref();
     this.#child.stdout.setEncoding("utf8").on("data", (text) => (this.stdout += text));
     this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.stderr += text));
     this.exited = new Promise((resolve, reject) => {
