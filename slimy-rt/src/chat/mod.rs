@@ -7,3 +7,5 @@ mod policy;
 mod refusal;
 
 pub use self::policy::{ChatRate, InvalidChatRate};
+#[cfg(feature = "api")]
+pub(crate) use self::outgoing::timestamp;
