@@ -1,0 +1,371 @@
+//! Who may be here, and that it stays true.
+//!
+//! A socket is let in when the authenticator knows the user and the session store allows it. From then on the store is watched: whatever
+//! changes there moves the user's sockets to other rooms, or ends them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use futures_util::StreamExt;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{cluster::chain, lock, sequencer::Sequencer};
+use crate::{
+    Room, TokenId, UserId,
+    auth::{AuthError, Authenticator, Handshake, Identity, Role},
+    events::Socket,
+    session::{Guild, Session, SessionError, SessionEvent, SessionStore},
+};
+
+/// How long to wait before asking a store again that could not answer.
+const RETRY: Duration = Duration::from_millis(250);
+/// How long one look at a changed session may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The reason in `session:ended` when access was taken away.
+pub(crate) const REVOKED: &str = "revoked";
+/// The reason in `session:ended` when the credential has run out.
+pub(crate) const EXPIRED: &str = "expired";
+
+/// What a user may see: the credential's role unless the session replaces it, and the session's guilds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Access {
+    /// The role.
+    pub role: Role,
+    /// The guilds.
+    pub guilds: Vec<Guild>,
+}
+
+impl Access {
+    fn new(identity: &Identity, session: Option<Session>) -> Self {
+        let session = session.unwrap_or_default();
+        Self { role: session.role.unwrap_or(identity.user.role), guilds: session.guilds }
+    }
+
+    /// Whether this is an administrator.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role.is_admin()
+    }
+
+    /// Whether the user belongs to that guild.
+    #[must_use]
+    pub fn has_guild(&self, guild: &str) -> bool {
+        self.guilds.iter().any(|g| g.id.as_str() == guild)
+    }
+
+    /// The rooms that go with it: one for each guild, and `admins`.
+    pub(crate) fn rooms(&self) -> Vec<Room> {
+        let guilds = self.guilds.iter().map(|guild| Room::guild(&guild.id));
+        guilds.chain(self.is_admin().then(Room::admins)).collect()
+    }
+}
+
+/// A client that may be here.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Authorized {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it may see.
+    pub access: Access,
+}
+
+/// Why a client may not be here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It has not proved who it is, or its credential was revoked.
+    #[error("not authorized")]
+    NotAuthorized(#[source] AuthError),
+    /// The user is no administrator and belongs to no guild.
+    #[error("the user belongs to no guild")]
+    NoGuildContext,
+    /// It cannot be found out now.
+    #[error("cannot be found out now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Refusal {
+    /// The word that clients are told.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAuthorized(_) => "not_authorized",
+            Self::NoGuildContext => "no_guild_context",
+            Self::Unavailable(_) => "server_error",
+        }
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unavailable(source) => Self::Unavailable(source),
+            error => Self::NotAuthorized(error),
+        }
+    }
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+/// What the store says about a credential.
+enum Standing {
+    Revoked,
+    Session(Option<Session>),
+}
+
+/// Decides, and remembers whom it let in.
+#[derive(Debug)]
+pub(crate) struct Authorization {
+    authenticator: Arc<dyn Authenticator>,
+    sessions: Option<Arc<dyn SessionStore>>,
+    index: Mutex<Index>,
+    /// Users whose access must be looked at again.
+    unsettled: Mutex<HashSet<UserId>>,
+    unsettled_added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    users: HashMap<UserId, Vec<Socket>>,
+    tokens: HashMap<TokenId, Vec<Socket>>,
+}
+
+impl Authorization {
+    pub(crate) fn new(
+        authenticator: Arc<dyn Authenticator>,
+        sessions: Option<Arc<dyn SessionStore>>,
+    ) -> Self {
+        Self {
+            authenticator,
+            sessions,
+            index: Mutex::default(),
+            unsettled: Mutex::default(),
+            unsettled_added: Notify::new(),
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> Option<&Arc<dyn SessionStore>> {
+        self.sessions.as_ref()
+    }
+
+    /// Who a request comes from and what it may see; belonging to no guild is no refusal here.
+    pub(crate) async fn authorize(&self, handshake: &Handshake) -> Result<Authorized, Refusal> {
+        let identity = self.identify(handshake).await?;
+        let access = self.access(&identity).await?;
+        Ok(Authorized { identity, access })
+    }
+
+    pub(crate) async fn identify(&self, handshake: &Handshake) -> Result<Identity, Refusal> {
+        let identity = self.authenticator.authenticate(handshake).await?;
+        if identity.expires_at.is_some_and(|at| at <= SystemTime::now()) {
+            return Err(AuthError::Expired.into());
+        }
+        Ok(identity)
+    }
+
+    async fn access(&self, identity: &Identity) -> Result<Access, Refusal> {
+        match self.standing(identity).await? {
+            Standing::Revoked => Err(AuthError::Revoked.into()),
+            Standing::Session(session) => Ok(Access::new(identity, session)),
+        }
+    }
+
+    /// What a socket of that identity may see.
+    pub(crate) async fn admit(&self, identity: &Identity) -> Result<Access, Refusal> {
+        let access = self.access(identity).await?;
+        if self.is_shut_out(&access) {
+            return Err(Refusal::NoGuildContext);
+        }
+        Ok(access)
+    }
+
+    /// Without a store there are no guilds to belong to.
+    fn is_shut_out(&self, access: &Access) -> bool {
+        self.sessions.is_some() && !access.is_admin() && access.guilds.is_empty()
+    }
+
+    async fn standing(&self, identity: &Identity) -> Result<Standing, SessionError> {
+        let Some(sessions) = &self.sessions else { return Ok(Standing::Session(None)) };
+        if let Some(token) = &identity.token
+            && sessions.is_denied(token).await?
+        {
+            return Ok(Standing::Revoked);
+        }
+        let session = sessions.load(&identity.user.id).await?;
+        let not_before = session.as_ref().and_then(|session| session.not_before);
+        Ok(match not_before {
+            Some(not_before) if !issued_since(identity, not_before) => Standing::Revoked,
+            _ => Standing::Session(session),
+        })
+    }
+
+    /// Remembers a socket, before its access is looked up: a change after that look is then not missed.
+    pub(crate) fn insert(&self, socket: &Socket) {
+        let identity = socket.identity();
+        let mut index = lock(&self.index);
+        index.users.entry(identity.user.id.clone()).or_default().push(socket.clone());
+        if let Some(token) = &identity.token {
+            index.tokens.entry(token.clone()).or_default().push(socket.clone());
+        }
+    }
+
+    pub(crate) fn remove(&self, socket: &Socket) {
+        let identity = socket.identity();
+        let mut index = lock(&self.index);
+        take_out(&mut index.users, &identity.user.id, socket);
+        if let Some(token) = &identity.token {
+            take_out(&mut index.tokens, token, socket);
+        }
+    }
+
+    /// Looks at a user's access again, soon.
+    pub(crate) fn recheck(&self, user: &UserId) {
+        lock(&self.unsettled).insert(user.clone());
+        self.unsettled_added.notify_one();
+    }
+
+    /// Follows the store until `stop`.
+    pub(crate) async fn follow(self: Arc<Self>, sequencer: Arc<Sequencer>, stop: CancellationToken) {
+        let Some(sessions) = self.sessions.clone() else { return };
+        let watch = async {
+            loop {
+                match sessions.watch().await {
+                    Ok(mut changes) => {
+                        // Whatever changed before this watch began is not reported by it.
+                        self.recheck_all();
+                        while let Some(change) = changes.next().await {
+                            self.changed(change);
+                        }
+                        tracing::warn!("the session store's watch ended; watching again");
+                    }
+                    Err(e) => tracing::warn!(error = %chain(&e), "cannot watch the session store"),
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch => {}
+            () = self.settle(&sequencer) => {}
+        }
+    }
+
+    fn changed(&self, change: SessionEvent) {
+        match change {
+            SessionEvent::Saved(user) => {
+                // First the mark, then the look at who is connected: see `Socket::mark_changed`.
+                self.of_user(&user).iter().for_each(Socket::mark_changed);
+                self.recheck(&user);
+            }
+            SessionEvent::Deleted(user) => end_all(&self.of_user(&user)),
+            SessionEvent::Denied(token) => {
+                let sockets = lock(&self.index).tokens.get(&token).cloned().unwrap_or_default();
+                end_all(&sockets);
+            }
+            SessionEvent::Missed => self.recheck_all(),
+        }
+    }
+
+    fn of_user(&self, user: &UserId) -> Vec<Socket> {
+        lock(&self.index).users.get(user).cloned().unwrap_or_default()
+    }
+
+    fn recheck_all(&self) {
+        let users: Vec<_> = lock(&self.index).users.keys().cloned().collect();
+        lock(&self.unsettled).extend(users);
+        self.unsettled_added.notify_one();
+    }
+
+    /// Looks at the users that need it, for ever.
+    async fn settle(&self, sequencer: &Sequencer) {
+        loop {
+            let added = self.unsettled_added.notified();
+            let users = std::mem::take(&mut *lock(&self.unsettled));
+            if users.is_empty() {
+                added.await;
+                continue;
+            }
+            let mut failed = false;
+            for user in users {
+                let settled = self.settle_user(&user, sequencer);
+                let error = match tokio::time::timeout(LOOK_TIMEOUT, settled).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(e)) => chain(&e),
+                    Err(timeout) => timeout.to_string(),
+                };
+                tracing::warn!(%user, error, "cannot follow a session's change; trying again");
+                lock(&self.unsettled).insert(user);
+                failed = true;
+            }
+            if failed {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn settle_user(&self, user: &UserId, sequencer: &Sequencer) -> Result<(), SessionError> {
+        for socket in self.of_user(user) {
+            let standing = self.standing(socket.identity()).await?;
+            match standing {
+                Standing::Revoked => socket.end(Some(REVOKED)),
+                // The store has no session and nobody deleted it: it was lost. That ends nobody.
+                Standing::Session(None) => {}
+                Standing::Session(session) => self.apply(&socket, session, sequencer),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, socket: &Socket, session: Option<Session>, sequencer: &Sequencer) {
+        let access = Access::new(socket.identity(), session);
+        if !socket.is_connected() {
+            return; // It sees its mark when it is let in, and asks again.
+        }
+        if self.is_shut_out(&access) {
+            return socket.end(Some(REVOKED));
+        }
+        let old = socket.access();
+        if *old == access {
+            return;
+        }
+        tracing::info!(socket = %socket.id(), user = %socket.identity().user.id, "access changed");
+        let (before, after) = (old.rooms(), access.rooms());
+        socket.set_access(access);
+        before.iter().filter(|room| !after.contains(room)).for_each(|room| sequencer.leave(socket, room));
+        for room in after.iter().filter(|room| !before.contains(room)) {
+            if let Err(e) = sequencer.join(socket, room) {
+                tracing::warn!(socket = %socket.id(), error = %e, "cannot join a guild's room");
+            }
+        }
+    }
+}
+
+fn issued_since(identity: &Identity, not_before: u64) -> bool {
+    let not_before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_before));
+    // A credential that does not say when it was issued cannot be told from a revoked one.
+    matches!((identity.issued_at, not_before), (Some(at), Some(bound)) if at >= bound)
+}
+
+fn end_all(sockets: &[Socket]) {
+    sockets.iter().for_each(|socket| socket.end(Some(REVOKED)));
+}
+
+fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Socket>>, key: &K, socket: &Socket) {
+    let Some(sockets) = map.get_mut(key) else { return };
+    sockets.retain(|s| s != socket);
+    if sockets.is_empty() {
+        map.remove(key);
+    }
+}

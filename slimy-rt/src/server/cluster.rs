@@ -1,0 +1,325 @@
+//! Between this node and the broker: the queue of publications that wait, their numbers, retry, and what other nodes sent.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{lock, sequencer::Sequencer, stats::Stats};
+use crate::{
+    NodeId,
+    broker::{
+        Audience, BrokerError, BrokerEvents, Delivered, Health, Interest, NodeInfo, Position,
+        Publication, Reply, ReplySink, Request, RoomBroker, Selection, SocketSummary,
+    },
+    events::Socket,
+    protocol::EventData,
+};
+
+/// How many publications may wait for the broker.
+pub(crate) const MAX_WAITING: usize = 65_536;
+/// How many bytes of publications may wait for the broker.
+pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// How many publications go to the broker at once.
+const MAX_BATCH: usize = 256;
+/// The first and the longest pause between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How many publishing nodes are remembered; the cluster is smaller, but nodes come and go.
+const MAX_ORIGINS: usize = 4_096;
+
+/// This node's side of the cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    node: NodeId,
+    broker: Arc<dyn RoomBroker>,
+    outgoing: Mutex<Outgoing>,
+    arrived: Notify,
+    emptied: Notify,
+    /// The last number seen of each publishing node.
+    seen: Mutex<HashMap<NodeId, u64>>,
+    up: AtomicBool,
+    sequencer: OnceLock<Weak<Sequencer>>,
+    stats: Arc<Stats>,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    sequence: u64,
+    waiting: VecDeque<Arc<Publication>>,
+    bytes: usize,
+    /// The batch that is being published.
+    in_flight: bool,
+}
+
+impl Cluster {
+    pub(crate) fn new(node: NodeId, broker: Arc<dyn RoomBroker>, stats: Arc<Stats>) -> Self {
+        Self {
+            node,
+            broker,
+            outgoing: Mutex::default(),
+            arrived: Notify::new(),
+            emptied: Notify::new(),
+            seen: Mutex::default(),
+            up: AtomicBool::new(false),
+            sequencer: OnceLock::new(),
+            stats,
+        }
+    }
+
+    /// Says where publications of other nodes go. Weak, since the sequencer holds this.
+    pub(crate) fn deliver_to(&self, sequencer: &Arc<Sequencer>) {
+        // Set once, by the builder.
+        let _ = self.sequencer.set(Arc::downgrade(sequencer));
+    }
+
+    pub(crate) fn interest(&self, change: Interest<'_>) {
+        self.broker.interest(change);
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Queues a publication, under the sequencer's lock: the queue has the order in which this node delivered. What does not fit is
+    /// counted, and its number stays unused, so that receivers notice the gap.
+    pub(crate) fn enqueue(&self, namespace: Arc<str>, audience: Audience, event: EventData) {
+        let bytes = size(&event);
+        {
+            let mut outgoing = lock(&self.outgoing);
+            outgoing.sequence += 1;
+            if outgoing.waiting.len() >= MAX_WAITING || outgoing.bytes + bytes > MAX_WAITING_BYTES {
+                self.stats.add_publication_dropped();
+                return;
+            }
+            let id = Some((self.node.clone(), outgoing.sequence));
+            outgoing.bytes += bytes;
+            let publication = Publication::new(id, namespace, audience, event);
+            outgoing.waiting.push_back(Arc::new(publication));
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Publishes what is queued until `stop`, and leaves the cluster.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.publish_forever() => {}
+        }
+        self.broker.stop().await;
+    }
+
+    async fn publish_forever(self: &Arc<Self>) {
+        let mut backoff = Backoff::new();
+        let node = NodeInfo { id: self.node.clone() };
+        loop {
+            let events: Arc<dyn BrokerEvents> = Arc::clone(self) as _;
+            match self.broker.start(&node, events).await {
+                Ok(_) => break,
+                Err(e) => {
+                    tracing::warn!(error = %chain(&e), "cannot join the broker; trying again");
+                    backoff.pause().await;
+                }
+            }
+        }
+        self.health(Health::Up);
+        loop {
+            let batch = self.next_batch().await;
+            self.publish(&batch).await;
+            lock(&self.outgoing).in_flight = false;
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing is queued.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            {
+                let outgoing = lock(&self.outgoing);
+                if outgoing.waiting.is_empty() && !outgoing.in_flight {
+                    return;
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    async fn next_batch(&self) -> Vec<Arc<Publication>> {
+        loop {
+            let arrived = self.arrived.notified();
+            {
+                let mut outgoing = lock(&self.outgoing);
+                let count = outgoing.waiting.len().min(MAX_BATCH);
+                if count > 0 {
+                    let batch: Vec<_> = outgoing.waiting.drain(..count).collect();
+                    outgoing.bytes -= batch.iter().map(|p| size(&p.event)).sum::<usize>();
+                    outgoing.in_flight = true;
+                    return batch;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// Publishes a batch, however long the broker is away. One that it refuses for good does not hold up those behind it.
+    async fn publish(&self, batch: &[Arc<Publication>]) {
+        let mut backoff = Backoff::new();
+        let (mut rest, mut together) = (batch, batch.len());
+        while !rest.is_empty() {
+            let now = &rest[..together.min(rest.len())];
+            match self.broker.publish(now).await {
+                Ok(()) => rest = &rest[now.len()..],
+                Err(e) if e.is_retryable() => {
+                    self.health(Health::Down);
+                    backoff.pause().await;
+                    continue;
+                }
+                Err(_) if now.len() > 1 => {
+                    together = 1;
+                    continue;
+                }
+                Err(e) => {
+                    self.refused(&now[0], &e);
+                    rest = &rest[1..];
+                }
+            }
+            self.health(Health::Up);
+        }
+    }
+
+    fn refused(&self, publication: &Publication, error: &BrokerError) {
+        self.stats.add_publication_dropped();
+        let namespace = &publication.namespace;
+        tracing::error!(%namespace, error = %chain(error), "the broker refused a publication");
+    }
+
+    /// Whether a publication is to be delivered here: not an own one, not one that was seen.
+    fn is_new(&self, publication: &Publication) -> bool {
+        let Some((node, sequence)) = &publication.id else { return true };
+        if *node == self.node {
+            return false;
+        }
+        let mut seen = lock(&self.seen);
+        if seen.len() >= MAX_ORIGINS && !seen.contains_key(node) {
+            seen.clear();
+        }
+        let last = seen.entry(node.clone()).or_insert(sequence.saturating_sub(1));
+        if *sequence <= *last {
+            return false;
+        }
+        if *sequence > *last + 1 {
+            self.stats.add_gap();
+            tracing::warn!(%node, missed = *sequence - *last - 1, "publications of a node were missed");
+        }
+        *last = *sequence;
+        true
+    }
+
+    fn selected(&self, selection: &Selection) -> Vec<Socket> {
+        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else {
+            return Vec::new();
+        };
+        match selection {
+            Selection::Audience { namespace, audience } => sequencer.select(namespace, audience),
+            Selection::Socket(id) => sequencer.socket(id).into_iter().collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl BrokerEvents for Cluster {
+    async fn publications(&self, batch: &[Delivered]) {
+        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else { return };
+        for (_, publication) in batch.iter().filter(|(_, publication)| self.is_new(publication)) {
+            sequencer.deliver_remote(publication);
+        }
+    }
+
+    fn gap(&self, after: Option<&Position>, now: &Position) {
+        self.stats.add_gap();
+        tracing::warn!(?after, ?now, "the broker's log has a gap; messages of other nodes may be missing");
+    }
+
+    fn request(&self, request: Request, reply: ReplySink) {
+        let answer = match request {
+            Request::Join { sockets, rooms } => {
+                for socket in self.selected(&sockets) {
+                    for room in &rooms {
+                        if let Err(e) = socket.join(room.clone()) {
+                            tracing::warn!(socket = %socket.id(), error = %e, "cannot join a room");
+                        }
+                    }
+                }
+                return;
+            }
+            Request::Leave { sockets, rooms } => {
+                for socket in self.selected(&sockets) {
+                    rooms.iter().for_each(|room| socket.leave(room));
+                }
+                return;
+            }
+            Request::Disconnect { sockets, close } => {
+                for socket in self.selected(&sockets) {
+                    if close { socket.close() } else { socket.disconnect() }
+                }
+                return;
+            }
+            Request::Fetch { sockets } => {
+                let sockets = self.selected(&sockets);
+                let summary = |socket: &Socket| {
+                    let user = socket.identity().user.id.clone();
+                    SocketSummary::new(socket.id().clone(), user, socket.rooms())
+                };
+                Reply::Sockets(sockets.iter().map(summary).collect())
+            }
+            Request::Nodes => Reply::Node {
+                id: self.node.clone(),
+                sockets: self.stats.report(0).sockets,
+            },
+            // Nobody can listen to server-side events yet.
+            Request::ServerEvent { .. } => return,
+        };
+        tokio::spawn(async move { reply.send(answer).await });
+    }
+
+    fn health(&self, health: Health) {
+        let up = health == Health::Up;
+        if self.up.swap(up, Ordering::Relaxed) != up {
+            tracing::info!(up, "the broker's state changed");
+        }
+    }
+}
+
+/// Growing pauses with jitter, so that nodes do not come back all at once.
+struct Backoff(Duration);
+
+impl Backoff {
+    fn new() -> Self {
+        Self(BACKOFF.0)
+    }
+
+    async fn pause(&mut self) {
+        let jitter = 0.5 + f64::from(super::random_u32()) / f64::from(u32::MAX) / 2.0;
+        tokio::time::sleep(self.0.mul_f64(jitter)).await;
+        self.0 = (self.0 * 2).min(BACKOFF.1);
+    }
+}
+
+/// How much of the queue's bytes an event takes.
+fn size(event: &EventData) -> usize {
+    event.json().len() + event.attachments().iter().map(|bytes| bytes.len()).sum::<usize>()
+}
+
+/// An error with its causes, for a log line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,321 @@
+//! A task that owns its connections' pending output and room members.
+//!
+//! Everything that changes either is a [`Job`] in the shard's one queue, so what a program says in order happens in order. A turn applies waiting
+//! jobs, which only append shared frames, and then writes each touched connection once with all that is pending for it.
+
+mod outlet;
+mod queue;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use smallvec::SmallVec;
+
+use self::outlet::{Entry, Flow};
+pub(crate) use self::{
+    outlet::{Mailbox, Outlet},
+    queue::Queue,
+};
+use super::{
+    link::{Key, LinkRef},
+    stats::Stats,
+};
+use crate::protocol::Frame;
+
+/// How many connections are written before waiting jobs are looked at again and other tasks may run.
+const WRITES_PER_TURN: usize = 64;
+/// How many frames are appended in one turn before writing begins.
+const APPENDS_PER_TURN: usize = 16_384;
+/// How many bytes one connection may collect in a turn before writing begins.
+const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// A room's number in every shard.
+pub(crate) type RoomKey = u32;
+
+/// A change of what a shard owns.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A connection came.
+    Register { key: Key, link: LinkRef, outlet: Outlet },
+    /// A connection's output goes elsewhere from now on: an upgrade.
+    Switch { key: Key, outlet: Outlet },
+    /// One frame for one connection.
+    Send { key: Key, frame: Arc<Frame>, volatile: bool },
+    /// A reader's own answer (pong or close), which has a budget of its own.
+    Control { key: Key, frame: Arc<Frame> },
+    /// One frame for the members of rooms.
+    Broadcast(Arc<Delivery>),
+    /// A connection joins a room.
+    Join { key: Key, room: RoomKey },
+    /// A connection leaves a room.
+    Leave { key: Key, room: RoomKey },
+    /// Write what is pending, then `last`, then shut the writing side down.
+    Close { key: Key, last: Option<Arc<Frame>> },
+    /// Forget the connection.
+    Remove { key: Key },
+}
+
+/// One frame for a set of connections.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) to: SmallVec<[Target; 2]>,
+    pub(crate) except: SmallVec<[Target; 1]>,
+    pub(crate) frame: Arc<Frame>,
+    pub(crate) volatile: bool,
+}
+
+/// Some connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The members of a room.
+    Room(RoomKey),
+    /// One connection.
+    One(Key),
+}
+
+/// A shard's state, owned by its task.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    index: u16,
+    queue: Arc<Queue>,
+    stats: Arc<Stats>,
+    connections: Vec<Option<Entry>>,
+    rooms: Vec<Vec<u32>>,
+    dirty: VecDeque<u32>,
+    /// Marks connections that a delivery has reached already, or must not reach.
+    stamp: u64,
+    /// Bytes that a connection may have pending after its socket took no more.
+    budget: usize,
+}
+
+impl Shard {
+    pub(crate) fn new(index: u16, queue: Arc<Queue>, stats: Arc<Stats>, budget: usize) -> Self {
+        Self {
+            index,
+            queue,
+            stats,
+            connections: Vec::new(),
+            rooms: Vec::new(),
+            dirty: VecDeque::new(),
+            stamp: 0,
+            budget,
+        }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) async fn run(mut self) {
+        let (mut jobs, mut writable) = (VecDeque::new(), Vec::new());
+        while self.queue.wait().await {
+            loop {
+                self.queue.take(&mut jobs, &mut writable);
+                for key in writable.drain(..) {
+                    self.became_writable(key);
+                }
+                self.apply(&mut jobs);
+                self.write();
+                if jobs.is_empty() && self.dirty.is_empty() {
+                    break;
+                }
+                // `try_write` spends no scheduler budget by itself, so that others would starve.
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn apply(&mut self, jobs: &mut VecDeque<Job>) {
+        let mut turn = Turn { appended: 0, full: false };
+        while turn.appended < APPENDS_PER_TURN && !turn.full {
+            let Some(job) = jobs.pop_front() else { break };
+            self.apply_one(job, &mut turn);
+        }
+        self.queue.applied(jobs.len());
+        self.stats.add_deliveries(turn.appended);
+    }
+
+    fn apply_one(&mut self, job: Job, turn: &mut Turn) {
+        match job {
+            Job::Register { key, link, outlet } => {
+                let slot = key.slot as usize;
+                if self.connections.len() <= slot {
+                    self.connections.resize_with(slot + 1, || None);
+                }
+                self.connections[slot] = Some(Entry::new(key, link, outlet));
+            }
+            Job::Switch { key, outlet } => {
+                if let Some(entry) = self.entry(key) {
+                    entry.switch(outlet);
+                    self.touch(key.slot);
+                }
+            }
+            Job::Send { key, frame, volatile } => self.append(key, &frame, volatile, turn),
+            Job::Control { key, frame } => {
+                if let Some(entry) = self.entry(key) {
+                    entry.push_control(frame);
+                    self.touch(key.slot);
+                }
+            }
+            Job::Broadcast(delivery) => self.broadcast(&delivery, turn),
+            Job::Join { key, room } => self.join(key, room),
+            Job::Leave { key, room } => self.leave(key, room),
+            Job::Close { key, last } => {
+                if let Some(entry) = self.entry(key) {
+                    entry.close(last);
+                    self.touch(key.slot);
+                }
+            }
+            Job::Remove { key } => self.remove(key),
+        }
+    }
+
+    fn entry(&mut self, key: Key) -> Option<&mut Entry> {
+        let entry = self.connections.get_mut(key.slot as usize)?.as_mut()?;
+        (entry.generation() == key.generation).then_some(entry)
+    }
+
+    /// Puts a connection on the list of those to write, once.
+    fn touch(&mut self, slot: u32) {
+        if let Some(Some(entry)) = self.connections.get_mut(slot as usize)
+            && entry.mark_dirty()
+        {
+            self.dirty.push_back(slot);
+        }
+    }
+
+    fn append(&mut self, key: Key, frame: &Arc<Frame>, volatile: bool, turn: &mut Turn) {
+        if self.entry(key).is_some() {
+            self.append_to(key.slot, frame, volatile, turn);
+        }
+    }
+
+    fn append_to(&mut self, slot: u32, frame: &Arc<Frame>, volatile: bool, turn: &mut Turn) {
+        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else { return };
+        match entry.append(frame, volatile, self.budget) {
+            Flow::Appended => {
+                turn.appended += 1;
+                turn.full |= entry.unwritten() > BYTES_PER_TURN && !entry.is_blocked();
+                if entry.mark_dirty() {
+                    self.dirty.push_back(slot);
+                }
+            }
+            Flow::Dropped => self.stats.add_volatile_dropped(),
+            Flow::TooSlow => self.stats.add_slow_consumer(),
+            Flow::Dead => {}
+        }
+    }
+
+    fn broadcast(&mut self, delivery: &Delivery, turn: &mut Turn) {
+        let (frame, volatile) = (&delivery.frame, delivery.volatile);
+        // One room and no exception: nobody can be reached twice.
+        let single = delivery.to.len() == 1 && delivery.except.is_empty();
+        self.stamp += 1;
+        for target in &delivery.except {
+            self.for_each(*target, |shard, slot| {
+                shard.stamp_once(slot);
+            });
+        }
+        for target in &delivery.to {
+            self.for_each(*target, |shard, slot| {
+                if single || shard.stamp_once(slot) {
+                    shard.append_to(slot, frame, volatile, turn);
+                }
+            });
+        }
+    }
+
+    /// Marks a connection with the current stamp; says whether it was not marked yet.
+    fn stamp_once(&mut self, slot: u32) -> bool {
+        let stamp = self.stamp;
+        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else { return false };
+        std::mem::replace(&mut entry.stamp, stamp) != stamp
+    }
+
+    fn for_each(&mut self, target: Target, mut each: impl FnMut(&mut Self, u32)) {
+        match target {
+            Target::Room(room) => {
+                let Some(members) = self.rooms.get_mut(room as usize) else { return };
+                let members = std::mem::take(members);
+                for &slot in &members {
+                    each(self, slot);
+                }
+                self.rooms[room as usize] = members;
+            }
+            Target::One(key) => {
+                if key.shard == self.index && self.entry(key).is_some() {
+                    each(self, key.slot);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, key: Key, room: RoomKey) {
+        let index = room as usize;
+        if self.rooms.len() <= index {
+            self.rooms.resize_with(index + 1, Vec::new);
+        }
+        let position = self.rooms[index].len() as u32;
+        let Some(entry) = self.entry(key) else { return };
+        entry.rooms.push((room, position));
+        self.rooms[index].push(key.slot);
+    }
+
+    fn leave(&mut self, key: Key, room: RoomKey) {
+        let Some(entry) = self.entry(key) else { return };
+        let Some(at) = entry.rooms.iter().position(|(r, _)| *r == room) else { return };
+        let (_, position) = entry.rooms.swap_remove(at);
+        self.take_member(room, position);
+    }
+
+    /// Takes a member out of a room's list; the last one moves into its place.
+    fn take_member(&mut self, room: RoomKey, position: u32) {
+        let members = &mut self.rooms[room as usize];
+        let last = members.len() as u32 - 1;
+        members.swap_remove(position as usize);
+        if members.is_empty() {
+            *members = Vec::new();
+        } else if members.capacity() > 64 && members.len() * 4 < members.capacity() {
+            members.shrink_to(members.len() * 2);
+        }
+        if position == last {
+            return;
+        }
+        let moved = members[position as usize];
+        if let Some(Some(entry)) = self.connections.get_mut(moved as usize)
+            && let Some(place) = entry.rooms.iter_mut().find(|place| **place == (room, last))
+        {
+            place.1 = position;
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        let Some(entry) = self.entry(key) else { return };
+        for (room, position) in std::mem::take(&mut entry.rooms) {
+            self.take_member(room, position);
+        }
+        self.connections[key.slot as usize] = None;
+    }
+
+    fn became_writable(&mut self, key: Key) {
+        if let Some(entry) = self.entry(key) {
+            entry.unblock();
+            self.touch(key.slot);
+        }
+    }
+
+    fn write(&mut self) {
+        for _ in 0..WRITES_PER_TURN {
+            let Some(slot) = self.dirty.pop_front() else { return };
+            if let Some(Some(entry)) = self.connections.get_mut(slot as usize) {
+                entry.write(&self.queue);
+            }
+        }
+    }
+}
+
+/// What a turn has appended so far.
+struct Turn {
+    appended: usize,
+    full: bool,
+}
+
+#[cfg(test)]
+mod tests;

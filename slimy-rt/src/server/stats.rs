@@ -1,0 +1,105 @@
+//! What the server counts about itself.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Counters, written where things happen and read by whoever reports them.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    connections: AtomicUsize,
+    connections_total: AtomicU64,
+    sockets: AtomicUsize,
+    deliveries: AtomicU64,
+    volatile_dropped: AtomicU64,
+    slow_consumers: AtomicU64,
+    broadcasts: AtomicU64,
+    gaps: AtomicU64,
+    publications_dropped: AtomicU64,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $add:ident => $field:ident),* $(,)?) => {
+        $($(#[$doc])* pub(crate) fn $add(&self) { self.$field.fetch_add(1, Relaxed); })*
+    };
+}
+
+impl Stats {
+    counters! {
+        /// A volatile frame was dropped for a slow connection.
+        add_volatile_dropped => volatile_dropped,
+        /// A connection was closed since it read too slowly.
+        add_slow_consumer => slow_consumers,
+        /// An event was published.
+        add_broadcast => broadcasts,
+        /// Publications of other nodes were missed.
+        add_gap => gaps,
+        /// A publication was not handed to the broker.
+        add_publication_dropped => publications_dropped,
+    }
+
+    pub(crate) fn add_deliveries(&self, count: usize) {
+        self.deliveries.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Relaxed);
+        self.connections_total.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    pub(crate) fn socket_connected(&self) {
+        self.sockets.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn socket_disconnected(&self) {
+        self.sockets.fetch_sub(1, Relaxed);
+    }
+
+    /// Everything at this moment; `rooms` is known elsewhere.
+    pub(crate) fn report(&self, rooms: usize) -> Report {
+        Report {
+            connections: self.connections.load(Relaxed),
+            connections_total: self.connections_total.load(Relaxed),
+            sockets: self.sockets.load(Relaxed),
+            rooms,
+            broadcasts: self.broadcasts.load(Relaxed),
+            deliveries: self.deliveries.load(Relaxed),
+            volatile_dropped: self.volatile_dropped.load(Relaxed),
+            slow_consumers: self.slow_consumers.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            publications_dropped: self.publications_dropped.load(Relaxed),
+        }
+    }
+}
+
+/// What a server has done so far and has now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Engine.IO sessions that are open.
+    pub connections: usize,
+    /// Engine.IO sessions since the start.
+    pub connections_total: u64,
+    /// Sockets: memberships of a connection in a namespace.
+    pub sockets: usize,
+    /// Rooms with at least one member.
+    pub rooms: usize,
+    /// Events published by this node's programs.
+    pub broadcasts: u64,
+    /// Frames handed to connections.
+    pub deliveries: u64,
+    /// Volatile frames dropped for connections that were behind.
+    pub volatile_dropped: u64,
+    /// Connections closed since they read too slowly.
+    pub slow_consumers: u64,
+    /// Times that publications of other nodes were missed.
+    pub gaps: u64,
+    /// Publications that did not fit the queue to the broker, or that it refused.
+    pub publications_dropped: u64,
+}

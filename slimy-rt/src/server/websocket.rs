@@ -1,0 +1,264 @@
+//! Reading a WebSocket. Writing is the shard's: what the reader itself has to say (pongs, closes) goes through the shard's queue.
+
+mod meter;
+mod writer;
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use hyper::upgrade::Upgraded;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
+use tokio::{
+    io::{AsyncRead, ReadBuf, ReadHalf},
+    net::{TcpStream, tcp::OwnedReadHalf},
+};
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    error::{CapacityError, ProtocolError},
+    protocol::{Role, WebSocketConfig, WebSocketContext},
+};
+
+use self::meter::Meter;
+pub(crate) use self::writer::Writer;
+use super::{
+    link::LinkRef,
+    sequencer::Sequencer,
+    shard::Job,
+};
+use crate::protocol::{DisconnectReason, Frame, engine::Packet};
+
+/// What the reader asks for at once. An idle connection keeps a buffer of this size.
+const READ_BUFFER: usize = 1024;
+/// After a larger message, the buffers that it made grow are given back.
+const KEPT_BUFFER: usize = 16 * 1024;
+/// How much of its own the reader may have waiting for the shard. Without it, a flood of pings that reads no pongs would fill memory.
+const MAX_CONTROL_BYTES: usize = 2 * 1024;
+
+/// The reading side of a WebSocket.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    context: WebSocketContext,
+    io: Io,
+    meter: Meter,
+    max_payload: usize,
+}
+
+#[derive(Debug)]
+enum Io {
+    Tcp(OwnedReadHalf),
+    /// TLS, or whatever else the HTTP server had.
+    Other(ReadHalf<TokioIo<Upgraded>>),
+}
+
+/// What came.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Packet(Packet),
+    Malformed,
+    /// A ping or pong of the WebSocket layer; it counts as a packet.
+    Control,
+    End(End),
+}
+
+/// How a WebSocket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) reason: DisconnectReason,
+    /// The code to close it with, when the peer is still there.
+    pub(crate) code: Option<u16>,
+}
+
+impl End {
+    const GONE: Self = Self { reason: DisconnectReason::TransportClose, code: None };
+
+    const fn broken(code: u16) -> Self {
+        Self { reason: DisconnectReason::TransportError, code: Some(code) }
+    }
+}
+
+/// Where a reader's own frames go.
+pub(crate) enum Answers<'a> {
+    Shard { link: &'a LinkRef, sequencer: &'a Sequencer },
+    /// Not in a shard yet: the upgrade is not complete.
+    Writer(&'a Writer),
+}
+
+impl WebSocket {
+    /// Takes over an upgraded connection.
+    pub(crate) fn new(upgraded: Upgraded, max_payload: usize, max_fragments: u32) -> (Self, Writer) {
+        let (io, writer, read) = match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => {
+                let (read, write) = parts.io.into_inner().into_split();
+                (Io::Tcp(read), Writer::tcp(write), parts.read_buf)
+            }
+            Err(upgraded) => {
+                let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+                (Io::Other(read), Writer::other(write), Bytes::new())
+            }
+        };
+        let mut meter = Meter::new(max_payload, max_fragments);
+        // What came with the request counts too; a violation in it shows at the next read.
+        let violated = meter.observe(&read).is_err();
+        // Copied: the slice would pin the HTTP parser's whole buffer.
+        let context = WebSocketContext::from_partially_read(
+            read.to_vec(),
+            Role::Server,
+            Some(config(max_payload)),
+        );
+        if violated {
+            meter.poison();
+        }
+        (Self { context, io, meter, max_payload }, writer)
+    }
+
+    /// Allows larger messages from now on.
+    pub(crate) fn set_max_payload(&mut self, max_payload: usize) {
+        self.max_payload = max_payload;
+        self.meter.set_max_payload(max_payload);
+        self.context.set_config(|c| *c = config(max_payload));
+    }
+
+    /// The next thing that came.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
+        if self.meter.is_poisoned() {
+            return Poll::Ready(Read::End(End::broken(1009)));
+        }
+        let Self { context, io, meter, .. } = self;
+        let result = context.read(&mut Stream { io, meter, cx, answers });
+        Poll::Ready(match result {
+            Ok(Message::Text(text)) => match ByteString::try_from(Bytes::from(text)) {
+                Ok(text) => match crate::protocol::engine::decode_text(text) {
+                    Ok(packet) => Read::Packet(packet),
+                    Err(_) => Read::Malformed,
+                },
+                Err(_) => Read::Malformed,
+            },
+            Ok(Message::Binary(bytes)) => Read::Packet(Packet::Binary(bytes)),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Read::Control,
+            Ok(Message::Close(_)) => {
+                self.flush(cx, answers);
+                Read::End(End::GONE)
+            }
+            Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.shrink();
+                return Poll::Pending;
+            }
+            Err(e) => Read::End(end_of(&e)),
+        })
+    }
+
+    /// Hands what the reader has to say to the shard.
+    fn flush(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
+        let Self { context, io, meter, .. } = self;
+        if let Err(e) = context.flush(&mut Stream { io, meter, cx, answers }) {
+            tracing::trace!(error = %e, "cannot answer a close frame");
+        }
+    }
+
+    /// Reads and forgets, so that closing does not reset the connection. Ready when the peer has closed too.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            match self.io.poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Gives grown buffers back, when nothing is in them.
+    fn shrink(&mut self) {
+        if self.meter.largest() > KEPT_BUFFER && self.meter.is_between_messages() {
+            self.context = WebSocketContext::new(Role::Server, Some(config(self.max_payload)));
+            self.meter.forget_largest();
+        }
+    }
+}
+
+fn config(max_payload: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(512)
+        .max_message_size(Some(max_payload))
+        .max_frame_size(Some(max_payload))
+}
+
+/// With which code a violation is answered (RFC 6455, section 7.4.1).
+fn end_of(error: &tungstenite::Error) -> End {
+    use tungstenite::Error;
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => End::GONE,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::GONE,
+        Error::Protocol(_) => End::broken(1002),
+        Error::Utf8(_) => End::broken(1007),
+        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
+            End::broken(1009)
+        }
+        Error::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref::<meter::Violation>()) {
+            Some(violation) => End::broken(violation.close_code()),
+            None => End { reason: DisconnectReason::TransportError, code: None },
+        },
+        _ => End { reason: DisconnectReason::TransportError, code: None },
+    }
+}
+
+impl Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Other(io) => Pin::new(io).poll_read(cx, buffer),
+        }
+    }
+}
+
+/// Shows tungstenite a blocking stream that would block.
+struct Stream<'a, 'b> {
+    io: &'a mut Io,
+    meter: &'a mut Meter,
+    cx: &'a mut Context<'b>,
+    answers: &'a Answers<'a>,
+}
+
+impl io::Read for Stream<'_, '_> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(space);
+        match self.io.poll_read(self.cx, &mut buffer) {
+            Poll::Ready(result) => {
+                result?;
+                self.meter.observe(buffer.filled()).map_err(io::Error::other)?;
+                Ok(buffer.filled().len())
+            }
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl io::Write for Stream<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let frame = || Arc::new(Frame::control(Bytes::copy_from_slice(bytes)));
+        let taken = match self.answers {
+            Answers::Shard { link, sequencer } => {
+                let taken = link.reserve_control(bytes.len(), MAX_CONTROL_BYTES);
+                if taken {
+                    sequencer.push(link.key, [Job::Control { key: link.key, frame: frame() }]);
+                }
+                taken
+            }
+            Answers::Writer(writer) => writer.try_send(&frame()),
+        };
+        if taken { Ok(bytes.len()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

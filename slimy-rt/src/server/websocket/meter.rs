@@ -1,0 +1,196 @@
+//! Watches frame headers go by, for the bounds that the WebSocket library does not have.
+//!
+//! The library reserves a frame's size from its header alone, and counts no fragments. Both are refused here before it sees the header's
+//! end. Payloads are only skipped over.
+
+/// A header is at most 2 bytes, 8 of length and 4 of mask (RFC 6455, section 5.2).
+const MAX_HEADER: usize = 14;
+
+/// What goes beyond a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Violation {
+    #[error("the message is too large")]
+    TooLarge,
+    #[error("the message has too many fragments")]
+    TooManyFragments,
+}
+
+impl Violation {
+    /// RFC 6455, section 7.4.1.
+    pub(super) fn close_code(self) -> u16 {
+        match self {
+            Self::TooLarge => 1009,
+            Self::TooManyFragments => 1008,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Meter {
+    header: [u8; MAX_HEADER],
+    /// How much of the header is there.
+    have: usize,
+    /// How much of the payload is still to come.
+    payload: u64,
+    /// Bytes and fragments of the message so far.
+    message: u64,
+    fragments: u32,
+    max_payload: u64,
+    max_fragments: u32,
+    largest: u64,
+    poisoned: bool,
+}
+
+impl Meter {
+    pub(super) fn new(max_payload: usize, max_fragments: u32) -> Self {
+        Self {
+            header: [0; MAX_HEADER],
+            have: 0,
+            payload: 0,
+            message: 0,
+            fragments: 0,
+            max_payload: max_payload as u64,
+            max_fragments,
+            largest: 0,
+            poisoned: false,
+        }
+    }
+
+    pub(super) fn set_max_payload(&mut self, max_payload: usize) {
+        self.max_payload = max_payload as u64;
+    }
+
+    /// Remembers a violation for a time when it can be told.
+    pub(super) fn poison(&mut self) {
+        self.poisoned = true;
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// The largest message since it was forgotten.
+    pub(super) fn largest(&self) -> usize {
+        usize::try_from(self.largest).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn forget_largest(&mut self) {
+        self.largest = 0;
+    }
+
+    /// Whether all bytes so far make whole messages.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.have == 0 && self.payload == 0 && self.fragments == 0
+    }
+
+    /// Takes note of bytes that were read.
+    pub(super) fn observe(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+        while !bytes.is_empty() {
+            if self.payload > 0 {
+                let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                self.payload -= skipped as u64;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            self.header[self.have] = bytes[0];
+            self.have += 1;
+            bytes = &bytes[1..];
+            if self.have >= 2 && self.have == header_len(self.header[1]) {
+                self.have = 0;
+                self.begin_payload()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_payload(&mut self) -> Result<(), Violation> {
+        self.payload = payload_len(&self.header);
+        let (is_final, opcode) = (self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
+        if opcode >= 8 {
+            return Ok(()); // control frames have at most 125 bytes; the library refuses others
+        }
+        self.fragments += 1;
+        self.message = self.message.saturating_add(self.payload);
+        if self.message > self.max_payload {
+            return Err(Violation::TooLarge);
+        }
+        if self.fragments > self.max_fragments {
+            return Err(Violation::TooManyFragments);
+        }
+        self.largest = self.largest.max(self.message);
+        if is_final {
+            (self.message, self.fragments) = (0, 0);
+        }
+        Ok(())
+    }
+}
+
+fn header_len(second: u8) -> usize {
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    let length = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    2 + length + mask
+}
+
+fn payload_len(header: &[u8; MAX_HEADER]) -> u64 {
+    match header[1] & 0x7f {
+        126 => u64::from(u16::from_be_bytes([header[2], header[3]])),
+        127 => header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        length => u64::from(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, payload: usize) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload {
+            0..126 => bytes.push(0x80 | payload as u8),
+            126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend((payload as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(0x80 | 127);
+                bytes.extend((payload as u64).to_be_bytes());
+            }
+        }
+        bytes.extend([0; 4]);
+        bytes.extend(vec![7; payload]);
+        bytes
+    }
+
+    #[test]
+    fn whole_messages_pass_in_any_pieces() {
+        let bytes = [frame(0x81, 5), frame(0x82, 300), frame(0x89, 3), frame(0x81, 70_000)].concat();
+        for piece in [1, 2, 3, 7, 1024] {
+            let mut meter = Meter::new(100_000, 1);
+            assert!(bytes.chunks(piece).all(|chunk| meter.observe(chunk).is_ok()));
+            assert!(meter.is_between_messages());
+            assert_eq!(meter.largest(), 70_000);
+        }
+    }
+
+    #[test]
+    fn a_claimed_size_is_refused_at_the_header() {
+        let mut meter = Meter::new(1_000, 10);
+        assert_eq!(meter.observe(&frame(0x81, 1_001)[..8]), Err(Violation::TooLarge));
+        let mut meter = Meter::new(1_000, 10);
+        assert!(meter.observe(&frame(0x01, 600)).is_ok());
+        assert!(meter.observe(&frame(0x89, 100)).is_ok(), "control frames do not count");
+        assert_eq!(meter.observe(&frame(0x80, 600)[..8]), Err(Violation::TooLarge));
+    }
+
+    #[test]
+    fn fragments_are_counted() {
+        let mut meter = Meter::new(1_000, 3);
+        assert!(meter.observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x80, 1)].concat()).is_ok());
+        assert!(meter.observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x00, 1)].concat()).is_ok());
+        assert_eq!(meter.observe(&frame(0x80, 0)), Err(Violation::TooManyFragments));
+    }
+}
