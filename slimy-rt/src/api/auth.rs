@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Query, Request, State},
+    extract::{FromRequestParts, Query, Request, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -62,10 +62,11 @@ pub(super) struct Login {
 /// Sends a browser to the page that logs in.
 pub(super) async fn login(
     State(state): State<ApiState>,
-    query: Option<Query<Login>>,
+    query: Result<Query<Login>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let page = &state.inner.login_page;
-    let return_to = query.and_then(|Query(query)| query.return_to);
+    // A query that cannot be read has no path to return to.
+    let return_to = query.ok().and_then(|Query(query)| query.return_to);
     let location = match return_to.filter(|path| is_own_path(path)) {
         Some(path) => format!("{page}?returnTo={}", percent_encoded(&path)),
         None => page.to_string(),

@@ -58,6 +58,6 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn is_too_large(error: &(dyn StdError + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |e| e.source());
-    causes.into_iter().any(|e| e.is::<LengthLimitError>())
+    let mut causes = std::iter::successors(Some(error), |&e| e.source());
+    causes.any(|e| e.is::<LengthLimitError>())
 }

@@ -122,7 +122,7 @@ impl ApiError {
     /// The error and everything that caused it, outermost first.
     pub(super) fn chain(&self) -> Vec<String> {
         let first = self.source.as_deref().map(|s| s as &(dyn StdError + 'static));
-        std::iter::successors(first, |error| error.source())
+        std::iter::successors(first, |&error| error.source())
             .map(ToString::to_string)
             .collect()
     }
