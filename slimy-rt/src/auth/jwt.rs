@@ -82,12 +82,13 @@ impl JwtConfig {
         if self.secrets.len() > MAX_SECRETS {
             return Err(JwtConfigError::TooManySecrets(self.secrets.len()));
         }
-        let short = |secret: &Box<[u8]>| secret.len() < MIN_SECRET_BYTES;
-        if let Some(index) = self.secrets.iter().position(short) {
-            return Err(JwtConfigError::ShortSecret {
-                number: index + 1,
-                bytes: self.secrets[index].len(),
-            });
+        for (index, secret) in self.secrets.iter().enumerate() {
+            if secret.len() < MIN_SECRET_BYTES {
+                return Err(JwtConfigError::ShortSecret {
+                    number: index + 1,
+                    bytes: secret.len(),
+                });
+            }
         }
         if self.leeway > MAX_LEEWAY {
             return Err(JwtConfigError::LongLeeway(self.leeway));

@@ -51,7 +51,8 @@ impl MetricsSource for ProcessMetrics {
         }
         // The kernel makes this text on the spot, in microseconds: no disk is waited for.
         let status = fs::read_to_string(STATUS).map_err(unavailable)?;
-        let memory = parse(&status).ok_or_else(|| unavailable("VmRSS or VmData is not in it"))?;
+        let memory = parse(&status)
+            .ok_or_else(|| unavailable("/proc/self/status tells no VmRSS or no VmData"))?;
         Ok(Sample {
             memory: Some(memory),
             ..Sample::default()
@@ -76,7 +77,7 @@ fn parse(status: &str) -> Option<Memory> {
     })
 }
 
-/// A field like `VmRSS:	    2164 kB`, in bytes.
+/// A field like `VmRSS: 2164 kB`, in bytes.
 fn bytes(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
