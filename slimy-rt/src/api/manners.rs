@@ -106,14 +106,32 @@ async fn answer(State(state): State<ApiState>, mut request: Request, next: Next)
         if error.is_ours() {
             logged.failed(&error, &id, asked.user.get());
         }
-        *response.body_mut() = Body::from(error.body(id.as_str(), state.inner.development));
-        *response.status_mut() = error.status();
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        write(&mut response, &error, &id, state.inner.development);
     }
     decision.cors(response.headers_mut());
     finish(response.headers_mut(), id);
     response
+}
+
+impl ApiError {
+    /// The complete answer to a request with these headers, for a layer that stands outside of [`manners`].
+    #[must_use]
+    pub fn answer(&self, headers: &HeaderMap) -> Response {
+        let id = RequestId::of(headers);
+        let mut response = Response::default();
+        write(&mut response, self, &id, false);
+        finish(response.headers_mut(), id);
+        response
+    }
+}
+
+fn write(response: &mut Response, error: &ApiError, id: &RequestId, with_causes: bool) {
+    *response.status_mut() = error.status();
+    *response.body_mut() = Body::from(error.body(id.as_str(), with_causes));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    // A failed route's length is not that of the text in its place.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
 }
 
 fn preflight(decision: &Decision, request: &Request) -> Option<Response> {
