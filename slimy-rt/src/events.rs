@@ -10,13 +10,13 @@ mod socket;
 
 use std::fmt;
 
+pub(crate) use self::{ack::PendingAcks, namespace::Handlers, socket::SocketInner};
 pub use self::{
     ack::{Ack, AckError},
     emitter::{Broadcast, Emitter},
     namespace::Namespace,
     socket::Socket,
 };
-pub(crate) use self::{ack::PendingAcks, namespace::Handlers, socket::SocketInner};
 use crate::protocol::{self, Arguments, EncodeError};
 
 /// One event that a client sent.
@@ -61,7 +61,9 @@ impl Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event").field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("Event")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 

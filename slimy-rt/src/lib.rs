@@ -6,6 +6,7 @@ pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod chat;
+pub mod events;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

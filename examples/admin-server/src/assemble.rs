@@ -39,7 +39,9 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
     let sessions = MemorySessionStore::new();
     let sessions_file = load_users(&settings.users, &sessions)?;
 
-    let mut chat = Chat::new(settings.chat).sessions(sessions.clone()).stop_on(stop);
+    let mut chat = Chat::new(settings.chat)
+        .sessions(sessions.clone())
+        .stop_on(stop);
     if let Some(bot) = settings.bot {
         chat = chat.bot(bot);
     }

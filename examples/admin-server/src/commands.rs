@@ -15,7 +15,9 @@ use crate::{
 /// Prints a cookie that logs a user in.
 pub(crate) fn token(args: TokenArgs, login: &LoginArgs) -> Result<(), Failure> {
     let Some(secrets) = secrets(login)? else {
-        return Err(Failure::config("a token is signed with JWT_SECRET: set it as for the server"));
+        return Err(Failure::config(
+            "a token is signed with JWT_SECRET: set it as for the server",
+        ));
     };
     let id = UserId::parse(&args.user);
     let id = id.map_err(|error| Failure::config(format!("--user: {error}")))?;

@@ -1,6 +1,11 @@
 //! The flags and environment variables, as they are written. What they mean together is for `settings`.
 
-use std::{net::{IpAddr, SocketAddr}, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use slimy_rt::{
@@ -26,7 +31,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
     /// Secrets of at least 32 bytes, separated by commas: the first signs, all verify. Better in the variable or a file
-    #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRETS", global = true)]
+    #[arg(
+        long,
+        env = "JWT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRETS",
+        global = true
+    )]
     pub(crate) jwt_secret: Option<String>,
     /// A file with the secrets, one on each line
     #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE", global = true)]
@@ -56,15 +67,35 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "COOKIE_DOMAIN", value_name = "DOMAIN")]
     pub(crate) cookie_domain: Option<String>,
     /// With which requests of other sites the cookie is sent
-    #[arg(long, env = "COOKIE_SAMESITE", default_value = "lax", ignore_case = true)]
+    #[arg(
+        long,
+        env = "COOKIE_SAMESITE",
+        default_value = "lax",
+        ignore_case = true
+    )]
     pub(crate) cookie_samesite: SameSiteArg,
     /// Origins of the pages that may use the server, separated by commas; its own always may
-    #[arg(long, env = "CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGINS")]
+    #[arg(
+        long,
+        env = "CORS_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGINS"
+    )]
     pub(crate) cors_origin: Vec<String>,
-    #[arg(long, env = "ADMIN_ALLOWED_ORIGINS", value_delimiter = ',', hide = true)]
+    #[arg(
+        long,
+        env = "ADMIN_ALLOWED_ORIGINS",
+        value_delimiter = ',',
+        hide = true
+    )]
     pub(crate) admin_allowed_origins: Vec<String>,
     /// Proxies whose X-Forwarded-For, -Proto and -Host are believed: networks, separated by commas
-    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", value_name = "CIDRS")]
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value = "",
+        value_name = "CIDRS"
+    )]
     pub(crate) trusted_proxies: String,
     /// A PEM file with the certificate and its chain; read again on SIGHUP
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
@@ -74,32 +105,78 @@ pub(crate) struct ServeArgs {
     pub(crate) tls_key: Option<PathBuf>,
 
     /// Where users' guilds are kept
-    #[arg(long, env = "SESSIONS_URL", hide_env_values = true, default_value = "memory:", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "SESSIONS_URL",
+        hide_env_values = true,
+        default_value = "memory:",
+        value_name = "URL",
+        global = true
+    )]
     pub(crate) sessions: String,
     /// A JSON file {"<userId>":{"guilds":[…],"role?"}} that is loaded at start and on SIGHUP
     #[arg(long, env = "SESSIONS_FILE", value_name = "FILE")]
     pub(crate) sessions_file: Option<PathBuf>,
     /// What carries messages between nodes
-    #[arg(long, env = "BROKER_URL", hide_env_values = true, default_value = "memory:", value_name = "URL")]
+    #[arg(
+        long,
+        env = "BROKER_URL",
+        hide_env_values = true,
+        default_value = "memory:",
+        value_name = "URL"
+    )]
     pub(crate) broker: String,
     /// What knows users
-    #[arg(long, env = "AUTHENTICATOR_URL", hide_env_values = true, default_value = "jwt:", value_name = "URL")]
+    #[arg(
+        long,
+        env = "AUTHENTICATOR_URL",
+        hide_env_values = true,
+        default_value = "jwt:",
+        value_name = "URL"
+    )]
     pub(crate) authenticator: String,
     /// What knows how the system is doing; may be repeated
-    #[arg(long, env = "METRICS_URL", hide_env_values = true, value_delimiter = ',', default_value = "process:", value_name = "URL")]
+    #[arg(
+        long,
+        env = "METRICS_URL",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "process:",
+        value_name = "URL"
+    )]
     pub(crate) metrics: Vec<String>,
 
     /// Who receives a message: the guild's members, or everyone
-    #[arg(long, env = "CHAT_AUDIENCE", default_value = "guild", value_name = "guild|everyone")]
+    #[arg(
+        long,
+        env = "CHAT_AUDIENCE",
+        default_value = "guild",
+        value_name = "guild|everyone"
+    )]
     pub(crate) chat_audience: Audience,
     /// How many messages a user may send; off is no limit
-    #[arg(long, env = "CHAT_RATE", default_value = "20/10s", value_name = "N/TIME")]
+    #[arg(
+        long,
+        env = "CHAT_RATE",
+        default_value = "20/10s",
+        value_name = "N/TIME"
+    )]
     pub(crate) chat_rate: ChatRate,
     /// How many packets a connection may send, with bursts of twice that; 0 is no limit
-    #[arg(long, env = "PACKET_RATE", default_value = "200/1s", value_name = "N/TIME")]
+    #[arg(
+        long,
+        env = "PACKET_RATE",
+        default_value = "200/1s",
+        value_name = "N/TIME"
+    )]
     pub(crate) packet_rate: PacketLimit,
     /// The API key of the bot's OpenAI-compatible endpoint. Better in the variable or a file
-    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "OPENAI_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub(crate) openai_api_key: Option<String>,
     /// A file with the API key
     #[arg(long, env = "OPENAI_API_KEY_FILE", value_name = "FILE")]
@@ -127,16 +204,31 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "CONNECT_TIMEOUT_MS", default_value = "45000", value_parser = millis, value_name = "MS")]
     pub(crate) connect_timeout_ms: Duration,
     /// The largest message, in bytes
-    #[arg(long, env = "MAX_PAYLOAD", default_value_t = 1_000_000, value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "MAX_PAYLOAD",
+        default_value_t = 1_000_000,
+        value_name = "BYTES"
+    )]
     pub(crate) max_payload: usize,
     /// Connections to the socket; 0 is no limit
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 0, value_name = "N")]
     pub(crate) max_connections: usize,
     /// Connections of one address; 0 is no limit
-    #[arg(long, env = "MAX_CONNECTIONS_PER_IP", default_value_t = 0, value_name = "N")]
+    #[arg(
+        long,
+        env = "MAX_CONNECTIONS_PER_IP",
+        default_value_t = 0,
+        value_name = "N"
+    )]
     pub(crate) max_connections_per_ip: usize,
     /// New connections per second; 0 is no limit
-    #[arg(long, env = "HANDSHAKES_PER_SECOND", default_value_t = 0, value_name = "N")]
+    #[arg(
+        long,
+        env = "HANDSHAKES_PER_SECOND",
+        default_value_t = 0,
+        value_name = "N"
+    )]
     pub(crate) handshakes_per_second: u32,
     /// How long a client that lost its connection could resume, or off. Checked only: this version keeps no state of lost connections yet
     #[arg(long, env = "RECOVERY", default_value = "2m", value_parser = recovery, value_name = "TIME")]
@@ -179,7 +271,11 @@ pub(crate) struct SessionsArgs {
     /// What to do
     pub(crate) action: SessionsAction,
     /// Whose session, and what to change in it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "USER")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "USER"
+    )]
     pub(crate) arguments: Vec<String>,
 }
 
@@ -240,7 +336,9 @@ pub(crate) fn warn_of_visible_secrets(matches: &ArgMatches) {
         ("openai_api_key", "--openai-api-key", "OPENAI_API_KEY"),
     ] {
         if matches.value_source(id) == Some(ValueSource::CommandLine) {
-            tracing::warn!("other users of this machine can read {flag}: use {variable} or {flag}-file");
+            tracing::warn!(
+                "other users of this machine can read {flag}: use {variable} or {flag}-file"
+            );
         }
     }
 }

@@ -48,7 +48,9 @@ impl Who {
             Self::Club => ("demo-club", "Club member", Role::Club),
             Self::Member => ("demo-member", "Member", Role::Member),
         };
-        Ok(User::new(UserId::parse(id)?, role).username(id).global_name(name))
+        Ok(User::new(UserId::parse(id)?, role)
+            .username(id)
+            .global_name(name))
     }
 
     fn guilds(self) -> &'static [(&'static str, &'static str)] {
@@ -63,7 +65,11 @@ impl Who {
 pub(crate) fn sessions() -> Result<Vec<(UserId, Session)>, InvalidId> {
     let session = |who: Who| {
         let guild = |(id, name): &(&str, &str)| Ok(Guild::new(GuildId::parse(id)?).name(*name));
-        let guilds = who.guilds().iter().map(guild).collect::<Result<_, InvalidId>>()?;
+        let guilds = who
+            .guilds()
+            .iter()
+            .map(guild)
+            .collect::<Result<_, InvalidId>>()?;
         Ok((who.user()?.id, Session::new(guilds)))
     };
     Who::ALL.into_iter().map(session).collect()
@@ -89,7 +95,10 @@ async fn login(
 ) -> Result<Response, ApiError> {
     let cookie = demo.api.cookie();
     let user = user.user().map_err(ApiError::server)?;
-    let token = demo.jwt.issue(&user, cookie.lifetime()).map_err(ApiError::server)?;
+    let token = demo
+        .jwt
+        .issue(&user, cookie.lifetime())
+        .map_err(ApiError::server)?;
     // Nothing that was forwarded gets past the guard: the peer is the client.
     let secure = peer.is_some_and(|Extension(peer)| peer.secure);
     let set = cookie.set(&token, secure);
@@ -117,7 +126,10 @@ fn has_loopback_host(headers: &HeaderMap) -> bool {
     let Ok(authority) = host.as_bytes().try_into() as Result<http::uri::Authority, _> else {
         return false;
     };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
     !authority.as_str().contains('@')
         && (host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback))
@@ -136,10 +148,27 @@ mod tests {
             headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
             has_loopback_host(&headers)
         };
-        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:3080", "[::1]:3080", "[::1]", "127.9.9.9"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:3080",
+            "[::1]:3080",
+            "[::1]",
+            "127.9.9.9",
+        ] {
             assert!(answered(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "localhost@evil.example", "x@localhost", "a b"] {
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "localhost@evil.example",
+            "x@localhost",
+            "a b",
+        ] {
             assert!(!answered(host), "{host}");
         }
     }
@@ -147,7 +176,10 @@ mod tests {
     #[test]
     fn three_users_live_in_two_guilds() {
         let sessions = sessions().unwrap();
-        let guilds: Vec<_> = sessions.iter().map(|(_, session)| session.guilds.len()).collect();
+        let guilds: Vec<_> = sessions
+            .iter()
+            .map(|(_, session)| session.guilds.len())
+            .collect();
         assert_eq!(guilds, [2, 2, 1]);
     }
 }

@@ -18,8 +18,14 @@ pub(crate) fn routes(demo: bool) -> Router {
     Router::new()
         .route("/", page.clone())
         .route("/login", page)
-        .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }))
-        .route("/app.css", get(|| async { file("text/css; charset=utf-8", STYLE) }))
+        .route(
+            "/app.js",
+            get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }),
+        )
+        .route(
+            "/app.css",
+            get(|| async { file("text/css; charset=utf-8", STYLE) }),
+        )
 }
 
 fn file(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {

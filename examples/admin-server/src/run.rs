@@ -35,7 +35,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         runtime.worker_threads(threads.get());
     }
     let runtime = runtime.enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::start(format!("cannot start threads: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::start(format!("cannot start threads: {error}")))?;
     let ended = runtime.block_on(listen(settings));
     // What is still running was given its time.
     runtime.shutdown_background();
@@ -43,7 +44,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
 }
 
 async fn listen(settings: Settings) -> Result<(), Failure> {
-    let cannot = |error: io::Error| Failure::start(format!("cannot listen on {}: {error}", settings.listen));
+    let cannot =
+        |error: io::Error| Failure::start(format!("cannot listen on {}: {error}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     let config = ServeConfig {
@@ -51,12 +53,18 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
         tls: settings.tls.clone(),
         ..ServeConfig::default()
     };
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let stop = CancellationToken::new();
     let app = assemble(settings, stop.clone())?;
-    let signals = Signals::new().map_err(|error| Failure::start(format!("cannot follow signals: {error}")))?;
+    let signals = Signals::new()
+        .map_err(|error| Failure::start(format!("cannot follow signals: {error}")))?;
     let serving = tokio::spawn(serve(listener, app.router, config, stop.clone()));
-    announce(scheme, addr).map_err(|error| Failure::start(format!("cannot write to stdout: {error}")))?;
+    announce(scheme, addr)
+        .map_err(|error| Failure::start(format!("cannot write to stdout: {error}")))?;
 
     signals.until_stop(app.reload).await;
     tracing::info!("shutting down");

@@ -12,9 +12,17 @@ pub(crate) fn load(path: &Path, store: &MemorySessionStore) -> Result<(), String
     let sessions: HashMap<UserId, Session> =
         serde_json::from_slice(&text).map_err(|error| failed(&error))?;
     let users = sessions.len();
-    let changed = store.replace_all(sessions).map_err(|error| failed(&error))?;
+    let changed = store
+        .replace_all(sessions)
+        .map_err(|error| failed(&error))?;
     let (saved, deleted) = (changed.saved, changed.deleted);
-    tracing::info!(users, saved, deleted, "sessions loaded from {}", path.display());
+    tracing::info!(
+        users,
+        saved,
+        deleted,
+        "sessions loaded from {}",
+        path.display()
+    );
     Ok(())
 }
 
@@ -26,11 +34,16 @@ mod tests {
 
     #[tokio::test]
     async fn replaces_what_was_there_or_changes_nothing() {
-        let path = std::env::temp_dir().join(format!("admin-server-sessions-{}.json", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("admin-server-sessions-{}.json", std::process::id()));
         let store = MemorySessionStore::new();
         let (alice, bob) = (UserId::parse("alice").unwrap(), UserId::parse("7").unwrap());
 
-        fs::write(&path, r#"{"alice":{"guilds":[{"id":1176605506912141444}]},"7":{"guilds":[],"role":"admin"}}"#).unwrap();
+        fs::write(
+            &path,
+            r#"{"alice":{"guilds":[{"id":1176605506912141444}]},"7":{"guilds":[],"role":"admin"}}"#,
+        )
+        .unwrap();
         load(&path, &store).unwrap();
         let session = store.load(&alice).await.unwrap().unwrap();
         assert!(session.has_guild("1176605506912141444"));

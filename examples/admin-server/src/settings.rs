@@ -1,6 +1,13 @@
 //! Flags and variables, made sense of: typed, checked, and with errors that say what to change.
 
-use std::{fmt, fs, io::Read, net::SocketAddr, num::NonZeroUsize, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fmt, fs,
+    io::Read,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use slimy_rt::{
     api::{LoginCookie, SameSite},
@@ -75,7 +82,8 @@ impl Settings {
             jwt: jwt(secrets, &login.cookie_name)?,
             cookie,
             origins: Origins::parse(&origins.join(",")).map_err(wrong("--cors-origin"))?,
-            proxies: TrustedProxies::parse(&args.trusted_proxies).map_err(wrong("--trusted-proxies"))?,
+            proxies: TrustedProxies::parse(&args.trusted_proxies)
+                .map_err(wrong("--trusted-proxies"))?,
             server: server(&args),
             chat: chat(&args),
             bot: bot(&args)?,
@@ -120,11 +128,16 @@ pub(crate) fn secrets(login: &LoginArgs) -> Result<Option<Vec<Secret>>, Failure>
         (Some(text), None) => (text.clone(), "JWT_SECRET".to_owned()),
         (None, Some(file)) => (read_secret(file)?, file.display().to_string()),
     };
-    let secrets = text.split([',', '\n']).map(str::trim).filter(|s| !s.is_empty());
+    let secrets = text
+        .split([',', '\n'])
+        .map(str::trim)
+        .filter(|s| !s.is_empty());
     let secrets: Vec<_> = secrets.map(|s| Secret(s.to_owned())).collect();
     if secrets.is_empty() {
         // An empty variable is a mistake more often than a wish for the demo.
-        let text = format!("{from} is empty: give a secret of at least 32 random bytes, or unset it for the demo");
+        let text = format!(
+            "{from} is empty: give a secret of at least 32 random bytes, or unset it for the demo"
+        );
         return Err(Failure::config(text));
     }
     Ok(Some(secrets))
@@ -138,23 +151,37 @@ pub(crate) fn jwt(secrets: Vec<Secret>, cookie_name: &str) -> Result<JwtAuthenti
 /// Refuses an URL whose backend is not there. URLs have passwords, so that only their scheme is repeated.
 pub(crate) fn check_url(flag: &str, url: &str, known: &[&str]) -> Result<(), Failure> {
     let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(Failure::config(format!("{flag}: an URL begins with its scheme, such as {}", known[0])));
+        return Err(Failure::config(format!(
+            "{flag}: an URL begins with its scheme, such as {}",
+            known[0]
+        )));
     };
     if known.contains(&format!("{scheme}:").as_str()) {
         return match rest {
             "" => Ok(()),
-            _ => Err(Failure::config(format!("{flag}: nothing follows `{scheme}:`"))),
+            _ => Err(Failure::config(format!(
+                "{flag}: nothing follows `{scheme}:`"
+            ))),
         };
     }
     let text = match scheme {
         "postgres" | "postgresql" | "redis" | "rediss" => {
-            let feature = if scheme.starts_with("redis") { "redis" } else { "postgres" };
-            format!("{flag}: `{scheme}:` needs the Cargo feature `{feature}` of slimy-rt-backends, which this build does not have")
+            let feature = if scheme.starts_with("redis") {
+                "redis"
+            } else {
+                "postgres"
+            };
+            format!(
+                "{flag}: `{scheme}:` needs the Cargo feature `{feature}` of slimy-rt-backends, which this build does not have"
+            )
         }
         "uploads" if flag == "--metrics" => {
             format!("{flag}: `uploads:DIR` is not part of this version yet")
         }
-        _ => format!("{flag}: no Cargo feature of slimy-rt-backends is for `{scheme}:`; this build has {}", known.join(", ")),
+        _ => format!(
+            "{flag}: no Cargo feature of slimy-rt-backends is for `{scheme}:`; this build has {}",
+            known.join(", ")
+        ),
     };
     Err(Failure::config(text))
 }
@@ -170,7 +197,9 @@ fn check_urls(args: &ServeArgs) -> Result<(), Failure> {
 /// The demo lets in whoever asks: only this machine may.
 fn check_demo(listen: SocketAddr, args: &ServeArgs) -> Result<(), Failure> {
     if !listen.ip().to_canonical().is_loopback() {
-        let text = format!("without JWT_SECRET only a demo runs, and not on {listen}, which others can reach: set JWT_SECRET, or listen on 127.0.0.1");
+        let text = format!(
+            "without JWT_SECRET only a demo runs, and not on {listen}, which others can reach: set JWT_SECRET, or listen on 127.0.0.1"
+        );
         return Err(Failure::config(text));
     }
     if args.sessions_file.is_some() {
@@ -224,14 +253,19 @@ fn bot(args: &ServeArgs) -> Result<Option<OpenAi>, Failure> {
         bot = bot.model(model);
     }
     let bot = bot.build();
-    bot.map(Some).map_err(|error| Failure::config(chain(&error)))
+    bot.map(Some)
+        .map_err(|error| Failure::config(chain(&error)))
 }
 
 fn tls(args: &ServeArgs) -> Result<Option<TlsConfig>, Failure> {
     match (&args.tls_cert, &args.tls_key) {
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Failure::config("--tls-cert needs --tls-key (TLS_KEY), the certificate's key")),
-        (None, Some(_)) => Err(Failure::config("--tls-key needs --tls-cert (TLS_CERT), the key's certificate")),
+        (Some(_), None) => Err(Failure::config(
+            "--tls-cert needs --tls-key (TLS_KEY), the certificate's key",
+        )),
+        (None, Some(_)) => Err(Failure::config(
+            "--tls-key needs --tls-cert (TLS_CERT), the key's certificate",
+        )),
         (Some(cert), Some(key)) => {
             let tls = TlsConfig::from_pem_files(cert, key);
             tls.map(Some).map_err(|error| Failure::start(chain(&error)))

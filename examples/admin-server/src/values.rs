@@ -73,10 +73,25 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, millis) in [("500ms", 500), ("90s", 90_000), ("15m", 900_000), ("1d", 86_400_000)] {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("15m", 900_000),
+            ("1d", 86_400_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
         }
-        for bad in ["", "soon", "1", "s", "-1s", "1.5h", "1 h", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in [
+            "",
+            "soon",
+            "1",
+            "s",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -97,7 +112,10 @@ mod tests {
 
     #[test]
     fn addresses_are_numeric_or_localhost() {
-        assert_eq!(listen_address("localhost:1"), Ok(([127, 0, 0, 1], 1).into()));
+        assert_eq!(
+            listen_address("localhost:1"),
+            Ok(([127, 0, 0, 1], 1).into())
+        );
         assert!(listen_address("[::1]:3080").is_ok());
         for bad in ["nowhere", "127.0.0.1", "example.org:80", "localhost:"] {
             assert!(listen_address(bad).is_err(), "{bad}");

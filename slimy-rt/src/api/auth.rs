@@ -34,13 +34,20 @@ impl FromRequestParts<ApiState> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let asked = parts.extensions.get::<Asked>().cloned();
         let client = asked.as_ref().map_or_else(
-            || state.server().proxies().client(&parts.extensions, &parts.headers),
+            || {
+                state
+                    .server()
+                    .proxies()
+                    .client(&parts.extensions, &parts.headers)
+            },
             |asked| asked.client,
         );
         let authorized = state.server().authorize(&handshake(parts, &client)).await?;
         if let Some(asked) = asked {
             // The first to authenticate a request has told the log who it is.
-            asked.user.get_or_init(|| authorized.identity.user.id.clone());
+            asked
+                .user
+                .get_or_init(|| authorized.identity.user.id.clone());
         }
         Ok(Self(authorized))
     }
@@ -148,7 +155,9 @@ pub(super) async fn logout(
     match server.authorize(&handshake(&parts, &client)).await {
         Ok(authorized) => {
             if let Some(asked) = parts.extensions.get_mut::<Asked>() {
-                asked.user.get_or_init(|| authorized.identity.user.id.clone());
+                asked
+                    .user
+                    .get_or_init(|| authorized.identity.user.id.clone());
             }
             deny(&state, &authorized).await?;
         }
@@ -168,7 +177,9 @@ async fn deny(state: &ApiState, authorized: &Authorized) -> Result<(), ApiError>
     let (Some(sessions), Some(token)) = (state.server().sessions(), &identity.token) else {
         return Ok(());
     };
-    let until = identity.expires_at.unwrap_or_else(|| SystemTime::now() + DENIED_FOR);
+    let until = identity
+        .expires_at
+        .unwrap_or_else(|| SystemTime::now() + DENIED_FOR);
     let denied = sessions.deny(token, until).await;
     denied.map_err(ApiError::unavailable)?;
     tracing::info!(user = %identity.user.id, "logged out");
@@ -185,7 +196,18 @@ mod tests {
             assert!(is_own_path(own), "{own}");
         }
         let long = format!("/{}", "x".repeat(MAX_RETURN_TO_BYTES));
-        for foreign in ["", "chat", "//x", "/\\x", "/\t/x", "/\n", "\\\\x", " /x", "https://x", &long] {
+        for foreign in [
+            "",
+            "chat",
+            "//x",
+            "/\\x",
+            "/\t/x",
+            "/\n",
+            "\\\\x",
+            " /x",
+            "https://x",
+            &long,
+        ] {
             assert!(!is_own_path(foreign), "{foreign:?}");
         }
         assert_eq!(percent_encoded("/a?b=1&c#ä"), "/a%3Fb%3D1%26c%23%C3%A4");

@@ -36,13 +36,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for ApiJson<T> {
             Ok(Err(_)) => return Err(bad("The request body ended early.")),
             Err(_) => return Err(bad("The request body took too long.")),
         };
-        serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
-            Category::Data => {
-                ApiError::new(ErrorCode::ValidationError, "The request body has another shape.")
-                    .details(serde_json::json!({ "reason": error.to_string() }))
-            }
-            Category::Io | Category::Syntax | Category::Eof => bad("The request body is no JSON."),
-        })
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| match error.classify() {
+                Category::Data => ApiError::new(
+                    ErrorCode::ValidationError,
+                    "The request body has another shape.",
+                )
+                .details(serde_json::json!({ "reason": error.to_string() })),
+                Category::Io | Category::Syntax | Category::Eof => {
+                    bad("The request body is no JSON.")
+                }
+            })
     }
 }
 

@@ -136,7 +136,10 @@ mod tests {
             cookie.set("a.b-c_d", false).unwrap(),
             "t=a.b-c_d; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax"
         );
-        let cookie = cookie.domain("admin.example").unwrap().same_site(SameSite::Strict);
+        let cookie = cookie
+            .domain("admin.example")
+            .unwrap()
+            .same_site(SameSite::Strict);
         assert_eq!(
             cookie.clear(true).unwrap(),
             "t=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Domain=admin.example; Secure"

@@ -121,7 +121,10 @@ impl ApiError {
 
     /// The error and everything that caused it, outermost first.
     pub(super) fn chain(&self) -> Vec<String> {
-        let first = self.source.as_deref().map(|s| s as &(dyn StdError + 'static));
+        let first = self
+            .source
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static));
         std::iter::successors(first, |&error| error.source())
             .map(ToString::to_string)
             .collect()
@@ -181,7 +184,9 @@ impl From<Refusal> for ApiError {
             Refusal::NotAuthorized(AuthError::Expired) => {
                 Self::new(ErrorCode::TokenExpired, "Your login has expired.")
             }
-            Refusal::NotAuthorized(_) => Self::new(ErrorCode::AuthRequired, "You are not logged in."),
+            Refusal::NotAuthorized(_) => {
+                Self::new(ErrorCode::AuthRequired, "You are not logged in.")
+            }
             Refusal::NoGuildContext => Self::new(ErrorCode::Forbidden, "You belong to no guild."),
             unavailable @ Refusal::Unavailable(_) => Self::unavailable(unavailable),
         }

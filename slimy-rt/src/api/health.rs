@@ -19,7 +19,9 @@ pub(super) struct Health {
 }
 
 pub(super) async fn health(State(state): State<ApiState>) -> Json<Health> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Json(Health {
         status: "ok",
         uptime: state.inner.started.elapsed().as_secs(),

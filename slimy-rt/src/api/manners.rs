@@ -48,7 +48,10 @@ impl RequestId {
         let sent = headers.get(X_REQUEST_ID).filter(fits).cloned();
         // What is made here is base64url, which a header always takes.
         let made = || HeaderValue::from_str(&crate::random_text());
-        Self(sent.or_else(|| made().ok()).unwrap_or(HeaderValue::from_static("none")))
+        Self(
+            sent.or_else(|| made().ok())
+                .unwrap_or(HeaderValue::from_static("none")),
+        )
     }
 
     /// The id as text.
@@ -67,7 +70,6 @@ pub(super) struct Asked {
 
 /// Puts manners around routes: the check of `Origin` and its preflights, `X-Request-ID`, `Cache-Control`, security headers, the errors' shape,
 /// and a log of what went wrong. A path or method that no route has is answered by `Route GET /x not found`.
-#[must_use]
 pub fn manners(routes: Router, state: &ApiState) -> Router {
     routes
         .fallback(not_found)
@@ -82,7 +84,9 @@ async fn not_found(method: Method, uri: Uri) -> ApiError {
 
 async fn answer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let server = state.server();
-    let client = server.proxies().client(request.extensions(), request.headers());
+    let client = server
+        .proxies()
+        .client(request.extensions(), request.headers());
     let decision = server.origins().decide(request.headers(), &client);
     let id = RequestId::of(request.headers());
     let asked = Asked {
@@ -204,7 +208,8 @@ impl Logged {
 /// A query whose values are left out where the name looks like that of a secret.
 fn redacted(query: &str) -> String {
     const SECRETS: [&str; 11] = [
-        "token", "secret", "pass", "auth", "session", "sid", "code", "key", "jwt", "cookie", "state",
+        "token", "secret", "pass", "auth", "session", "sid", "code", "key", "jwt", "cookie",
+        "state",
     ];
     let pair = |pair: &str| {
         let name = pair.split('=').next().unwrap_or_default();
@@ -222,7 +227,8 @@ fn redacted(query: &str) -> String {
 
 /// URIs are ASCII, so that any place is a character's end; were it not, nothing is shown.
 fn shortened(text: &str) -> &str {
-    text.get(..text.len().min(MAX_LOGGED_BYTES)).unwrap_or_default()
+    text.get(..text.len().min(MAX_LOGGED_BYTES))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -247,8 +253,16 @@ mod tests {
             RequestId::of(&headers).as_str().to_owned()
         };
         assert_eq!(id(b"abc-1~"), "abc-1~");
-        assert_eq!(id(&[b'x'; MAX_REQUEST_ID_BYTES]).len(), MAX_REQUEST_ID_BYTES);
-        for bad in [&b""[..], b"a b", b"\xc3\xa4", &[b'x'; MAX_REQUEST_ID_BYTES + 1]] {
+        assert_eq!(
+            id(&[b'x'; MAX_REQUEST_ID_BYTES]).len(),
+            MAX_REQUEST_ID_BYTES
+        );
+        for bad in [
+            &b""[..],
+            b"a b",
+            b"\xc3\xa4",
+            &[b'x'; MAX_REQUEST_ID_BYTES + 1],
+        ] {
             assert_eq!(id(bad).len(), 20);
         }
     }

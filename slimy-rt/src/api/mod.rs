@@ -12,8 +12,6 @@ mod cookie;
 mod error;
 mod health;
 mod manners;
-#[cfg(test)]
-mod tests;
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -111,13 +109,11 @@ impl fmt::Debug for ApiState {
 }
 
 /// The routes under their manners: what most programs mount beside the socket.
-#[must_use]
 pub fn router(state: &ApiState) -> Router {
     manners(routes(state), state)
 }
 
 /// The bare routes. Their errors have no body and no request is refused before [`manners`] is around them.
-#[must_use]
 pub fn routes(state: &ApiState) -> Router {
     Router::new()
         .route("/api/health", get(health::health))

@@ -34,8 +34,7 @@ impl<'a> Incoming<'a> {
 
         // Every field's type comes before any field's value.
         let text = match fields.text {
-            None => Cow::Borrowed(""),
-            Some(raw) if raw == "null" => Cow::Borrowed(""),
+            None | Some("null") => Cow::Borrowed(""),
             Some(raw) => string(raw).ok_or(invalid)?,
         };
         let guild = fields.guild.map_or(Some(None), guild).ok_or(invalid)?;

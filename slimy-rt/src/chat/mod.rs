@@ -1,11 +1,32 @@
 //! The chat: `chat:message` from its payload's bytes to its audience, and the bot that answers.
+//!
+//! A message's way through the files:
+//!
+//! 1. `message` reads the payload and refuses what is malformed;
+//! 2. `policy` decides whether its author may send it, now and under that id; `claims` asks the other nodes;
+//! 3. `service` broadcasts it (`outgoing` is its shape), then acknowledges it (`refusal`);
+//! 4. `bot` answers it, when it is called, in a task of its own.
+//!
+//! Programs make a [`Chat`] and [install](Chat::install) it in a namespace. It uses nothing of the server that other
+//! programs could not use.
 
+mod bot;
+mod claims;
+mod config;
 mod js;
 mod message;
 mod outgoing;
 mod policy;
 mod refusal;
+mod service;
 
-pub use self::policy::{ChatRate, InvalidChatRate};
+#[cfg(feature = "openai")]
+pub use self::bot::{OpenAi, OpenAiBuilder, OpenAiConfigError};
 #[cfg(feature = "api")]
 pub(crate) use self::outgoing::timestamp;
+pub use self::{
+    bot::{Bot, BotError, MAX_REPLY_CHARS, NotConfigured, Question},
+    config::{Audience, ChatConfig, InvalidAudience},
+    policy::{ChatRate, InvalidChatRate},
+    service::{Chat, MessageCount},
+};

@@ -28,7 +28,11 @@ struct AckInner {
 
 impl Ack {
     pub(crate) fn new(socket: Socket, id: u64) -> Self {
-        Self(Arc::new(AckInner { socket, id, sent: AtomicBool::new(false) }))
+        Self(Arc::new(AckInner {
+            socket,
+            id,
+            sent: AtomicBool::new(false),
+        }))
     }
 
     /// Answers with one value. A second answer is ignored.
@@ -54,7 +58,9 @@ impl Ack {
 
 impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ack").field("id", &self.0.id).finish_non_exhaustive()
+        f.debug_struct("Ack")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +78,9 @@ pub enum AckError {
     #[error("the socket disconnected before it answered")]
     Disconnected,
     /// Too many answers are awaited from this socket.
-    #[error("{0} answers are awaited from this socket already, as many as `max_pending_acks` allows")]
+    #[error(
+        "{0} answers are awaited from this socket already, as many as `max_pending_acks` allows"
+    )]
     TooMany(usize),
 }
 

@@ -21,7 +21,10 @@ pub struct Emitter {
 
 impl Emitter {
     pub(crate) fn new(sequencer: Arc<Sequencer>, namespace: Arc<str>) -> Self {
-        Self { sequencer, namespace }
+        Self {
+            sequencer,
+            namespace,
+        }
     }
 
     /// To the members of a room.
@@ -33,13 +36,19 @@ impl Emitter {
     /// To everyone in the namespace.
     #[must_use]
     pub fn all(&self) -> Broadcast {
-        Broadcast { emitter: self.clone(), audience: Audience::default(), flags: Flags::default() }
+        Broadcast {
+            emitter: self.clone(),
+            audience: Audience::default(),
+            flags: Flags::default(),
+        }
     }
 }
 
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitter").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Emitter")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +97,10 @@ impl Broadcast {
 
     /// Sends an event with any arguments and attachments.
     pub fn emit_data(self, event: EventData) {
-        let Emitter { sequencer, namespace } = &self.emitter;
+        let Emitter {
+            sequencer,
+            namespace,
+        } = &self.emitter;
         sequencer.publish(namespace, self.audience, event, self.flags);
     }
 }

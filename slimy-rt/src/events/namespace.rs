@@ -43,7 +43,10 @@ impl Namespace {
     /// The namespace of that name: `/`, or `/` and more. The server's builder refuses another.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), handlers: Handlers::default() }
+        Self {
+            name: name.into(),
+            handlers: Handlers::default(),
+        }
     }
 
     /// Called when a socket has been let in, before any of its events.
@@ -98,9 +101,18 @@ impl Namespace {
     }
 }
 
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.on_event.keys()).finish()
+    }
+}
+
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events = self.handlers.on_event.keys();
-        f.debug_struct("Namespace").field("name", &self.name).field("events", &events).finish()
+        f.debug_struct("Namespace")
+            .field("name", &self.name)
+            .field("events", &events)
+            .finish()
     }
 }

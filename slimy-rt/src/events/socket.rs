@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -41,6 +41,8 @@ pub(crate) struct SocketInner {
     connected: AtomicBool,
     /// Its user's session changed while it was being let in.
     changed: AtomicBool,
+    /// It was ended, perhaps before it was let in, with this notice.
+    ended: OnceLock<Option<&'static str>>,
 }
 
 impl SocketInner {
@@ -64,6 +66,7 @@ impl SocketInner {
             acks: Mutex::default(),
             connected: AtomicBool::new(false),
             changed: AtomicBool::new(false),
+            ended: OnceLock::new(),
         }
     }
 }
@@ -106,7 +109,7 @@ impl Socket {
     /// Whether the client is still in the namespace.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.0.connected.load(Ordering::Acquire)
+        self.0.connected.load(Ordering::SeqCst)
     }
 
     /// Sends an event with one argument.
@@ -143,7 +146,9 @@ impl Socket {
         self.send_frame(Frame::event(self.namespace(), Some(id), event), false)?;
         let answer = tokio::time::timeout(timeout, answer).await;
         drop(forget);
-        answer.map_err(|_| AckError::Timeout(timeout))?.map_err(|_| AckError::Disconnected)
+        answer
+            .map_err(|_| AckError::Timeout(timeout))?
+            .map_err(|_| AckError::Disconnected)
     }
 
     /// Joins a room. What is sent to the room from now on reaches this socket.
@@ -172,25 +177,43 @@ impl Socket {
 
     /// Closes the whole connection. The stock client comes back by itself.
     pub fn close(&self) {
-        self.0.link.send(Command::Close(DisconnectReason::ForcedServerClose));
+        self.0
+            .link
+            .send(Command::Close(DisconnectReason::ForcedServerClose));
     }
 
     /// Sends to others in the same namespace.
     #[must_use]
     pub fn emitter(&self) -> Emitter {
-        Emitter::new(Arc::clone(&self.0.core.sequencer), Arc::clone(&self.0.namespace))
+        Emitter::new(
+            Arc::clone(&self.0.core.sequencer),
+            Arc::clone(&self.0.namespace),
+        )
     }
 
     /// Ends this socket, after a `session:ended` event when there is a reason to tell.
     pub(crate) fn end(&self, notice: Option<&'static str>) {
-        self.0.link.send(Command::EndSocket { socket: self.0.id.clone(), notice });
+        // The first reason stands.
+        let _ = self.0.ended.set(notice);
+        self.0.link.send(Command::EndSocket {
+            socket: self.0.id.clone(),
+            notice,
+        });
+    }
+
+    /// Whether it was ended, and with which notice.
+    pub(crate) fn ended(&self) -> Option<Option<&'static str>> {
+        self.0.ended.get().copied()
     }
 
     pub(crate) fn send_frame(&self, frame: Frame, volatile: bool) -> Result<(), EmitError> {
         if !self.is_connected() {
             return Err(EmitError::Disconnected);
         }
-        self.0.core.sequencer.send(self.key(), Arc::new(frame), volatile);
+        self.0
+            .core
+            .sequencer
+            .send(self.key(), Arc::new(frame), volatile);
         Ok(())
     }
 
@@ -211,20 +234,21 @@ impl Socket {
     }
 
     pub(crate) fn set_connected(&self, connected: bool) {
-        self.0.connected.store(connected, Ordering::Release);
+        self.0.connected.store(connected, Ordering::SeqCst);
     }
 
     pub(crate) fn new_ack(&self, id: u64) -> Ack {
         Ack::new(self.clone(), id)
     }
 
-    /// Notes that the user's session changed before the socket was let in.
+    /// Notes that the user's session changed before the socket was let in. Whoever marks looks at `is_connected` afterwards, and who
+    /// connects looks at the mark afterwards: one of them sees the other.
     pub(crate) fn mark_changed(&self) {
-        self.0.changed.store(true, Ordering::Release);
+        self.0.changed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn take_changed(&self) -> bool {
-        self.0.changed.swap(false, Ordering::AcqRel)
+        self.0.changed.swap(false, Ordering::SeqCst)
     }
 }
 

@@ -101,9 +101,11 @@ impl Client {
     /// # Errors
     /// When the budget is used up.
     pub fn count_packet(&mut self, now: Instant) -> Result<(), Violation> {
-        match &mut self.budget {
-            Some(budget) if !budget.take(now) => Err(Violation::TooManyPackets),
-            _ => Ok(()),
+        let within = self.budget.as_mut().is_none_or(|budget| budget.take(now));
+        if within {
+            Ok(())
+        } else {
+            Err(Violation::TooManyPackets)
         }
     }
 
@@ -128,33 +130,46 @@ impl Client {
     fn check(&mut self, packet: Packet) -> Result<Input, Violation> {
         let namespace = match packet {
             Packet::Connect { namespace, auth } => {
-                self.begin(namespace.clone())?;
+                self.begin(&namespace)?;
                 return Ok(Input::Connect { namespace, auth });
             }
             Packet::Disconnect { ref namespace }
             | Packet::Event { ref namespace, .. }
             | Packet::Ack { ref namespace, .. } => namespace,
         };
-        if !self.memberships.iter().any(|m| m.joined && m.namespace == *namespace) {
+        if !self
+            .memberships
+            .iter()
+            .any(|m| m.joined && m.namespace == *namespace)
+        {
             return Err(Violation::NotJoined);
         }
         Ok(Input::Packet(packet))
     }
 
-    fn begin(&mut self, namespace: ByteString) -> Result<(), Violation> {
+    fn begin(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.memberships.iter().any(|m| m.namespace == namespace) {
             return Err(Violation::SecondConnect);
         }
         if self.memberships.len() >= self.limits.max_namespaces {
             return Err(Violation::TooManyNamespaces);
         }
-        self.memberships.push(Membership { namespace, joined: false });
+        // Copied: the text would pin the buffer in which it arrived.
+        let namespace = ByteString::from(namespace);
+        self.memberships.push(Membership {
+            namespace,
+            joined: false,
+        });
         Ok(())
     }
 
     /// The client was let into a namespace.
     pub fn joined(&mut self, namespace: &str) {
-        if let Some(m) = self.memberships.iter_mut().find(|m| m.namespace == namespace) {
+        if let Some(m) = self
+            .memberships
+            .iter_mut()
+            .find(|m| m.namespace == namespace)
+        {
             m.joined = true;
             self.connect_by = None;
         }
@@ -180,18 +195,19 @@ impl Client {
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
-struct Budget {
+pub(crate) struct Budget {
     rate: PacketRate,
     /// When the bucket would be full: the earlier, the more is saved up.
     full_at: Instant,
 }
 
 impl Budget {
-    fn new(rate: PacketRate, now: Instant) -> Self {
+    pub(crate) fn new(rate: PacketRate, now: Instant) -> Self {
         Self { rate, full_at: now }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    /// Takes one; `false` when there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let each = self.rate.per / self.rate.packets.max(1);
         let full_at = self.full_at.max(now) + each;
         if full_at.saturating_duration_since(now) > each * self.rate.burst.max(1) {
@@ -210,7 +226,11 @@ mod tests {
         ClientLimits {
             packet: PacketLimits::default(),
             max_namespaces: 2,
-            packet_rate: Some(PacketRate { packets: 10, per: Duration::from_secs(1), burst: 20 }),
+            packet_rate: Some(PacketRate {
+                packets: 10,
+                per: Duration::from_secs(1),
+                burst: 20,
+            }),
             connect_timeout: Duration::from_secs(45),
         }
     }
@@ -223,10 +243,20 @@ mod tests {
     fn a_namespace_is_joined_before_it_is_used() {
         let mut client = Client::new(limits(), Instant::now());
         assert_eq!(text(&mut client, r#"2["a"]"#), Err(Violation::NotJoined));
-        assert!(matches!(text(&mut client, "0"), Ok(Some(Input::Connect { .. }))));
-        assert_eq!(text(&mut client, r#"2["a"]"#), Err(Violation::NotJoined), "not let in yet");
+        assert!(matches!(
+            text(&mut client, "0"),
+            Ok(Some(Input::Connect { .. }))
+        ));
+        assert_eq!(
+            text(&mut client, r#"2["a"]"#),
+            Err(Violation::NotJoined),
+            "not let in yet"
+        );
         client.joined("/");
-        assert!(matches!(text(&mut client, r#"2["a"]"#), Ok(Some(Input::Packet(_)))));
+        assert!(matches!(
+            text(&mut client, r#"2["a"]"#),
+            Ok(Some(Input::Packet(_)))
+        ));
         assert_eq!(text(&mut client, "0"), Err(Violation::SecondConnect));
         client.left("/");
         assert!(text(&mut client, "0").is_ok());
@@ -260,7 +290,11 @@ mod tests {
     fn the_packet_budget_allows_bursts_and_refills() {
         let start = Instant::now();
         let mut client = Client::new(limits(), start);
-        let taken = |client: &mut Client, at| (0..100).take_while(|_| client.count_packet(at).is_ok()).count();
+        let taken = |client: &mut Client, at| {
+            (0..100)
+                .take_while(|_| client.count_packet(at).is_ok())
+                .count()
+        };
         assert_eq!(taken(&mut client, start), 20);
         assert_eq!(taken(&mut client, start + Duration::from_secs(1)), 10);
         assert_eq!(taken(&mut client, start + Duration::from_secs(60)), 20);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use smallvec::SmallVec;
 
-pub use super::data::{AckData, EncodeError, EventData, Placeholder};
+use super::data::{AckData, EventData};
 use super::{
     engine::{self, HandshakeData},
     json,
@@ -150,6 +150,14 @@ impl Frame {
     #[must_use]
     pub const fn noop() -> Self {
         Self::constant(b"\x81\x016")
+    }
+
+    /// A WebSocket control frame that is complete already; a polling client is sent nothing of it.
+    pub(crate) fn control(websocket: Bytes) -> Self {
+        let polling = Polling::Text {
+            start: websocket.len(),
+        };
+        Self { websocket, polling }
     }
 
     /// What a WebSocket client is sent: whole frames, unmasked.

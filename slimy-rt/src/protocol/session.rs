@@ -57,7 +57,7 @@ pub enum Due {
     Ping,
     /// The new transport has not finished its upgrade: close it, keep the session.
     UpgradeTimeout,
-    /// The client has not answered the ping: close the session.
+    /// The client has not answered the ping: close the session. It stays due until that is done.
     PingTimeout,
 }
 
@@ -215,9 +215,8 @@ impl Session {
 
     fn check_polling(&self, now: Instant) -> Result<(), Refusal> {
         // A driver's clock is coarse; a client that comes exactly after its deadline must not slip through.
-        let overdue =
-            matches!(self.heartbeat, Heartbeat::PongBy(by) if self.paused_at.is_none() && now >= by)
-                || matches!(self.heartbeat, Heartbeat::PingAt(at)
+        let overdue = matches!(self.heartbeat, Heartbeat::PongBy(by) if self.paused_at.is_none() && now >= by)
+            || matches!(self.heartbeat, Heartbeat::PingAt(at)
                     if self.paused_at.is_none() && now >= at + self.times.ping_timeout);
         if overdue {
             return Err(Refusal::Session);
@@ -234,7 +233,9 @@ impl Session {
             && self.transport == Transport::Polling
             && matches!(self.upgrade, Upgrade::None);
         if free {
-            self.upgrade = Upgrade::Opened { by: now + self.times.upgrade_timeout };
+            self.upgrade = Upgrade::Opened {
+                by: now + self.times.upgrade_timeout,
+            };
         }
         free
     }
@@ -312,7 +313,6 @@ impl Session {
                 Some(Due::Ping)
             }
             Heartbeat::PongBy(by) if now >= by && self.paused_at.is_none() => {
-                self.close();
                 Some(Due::PingTimeout)
             }
             Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => None,

@@ -45,7 +45,10 @@ pub struct Access {
 impl Access {
     fn new(identity: &Identity, session: Option<Session>) -> Self {
         let session = session.unwrap_or_default();
-        Self { role: session.role.unwrap_or(identity.user.role), guilds: session.guilds }
+        Self {
+            role: session.role.unwrap_or(identity.user.role),
+            guilds: session.guilds,
+        }
     }
 
     /// Whether this is an administrator.
@@ -169,7 +172,10 @@ impl Authorization {
 
     pub(crate) async fn identify(&self, handshake: &Handshake) -> Result<Identity, Refusal> {
         let identity = self.authenticator.authenticate(handshake).await?;
-        if identity.expires_at.is_some_and(|at| at <= SystemTime::now()) {
+        if identity
+            .expires_at
+            .is_some_and(|at| at <= SystemTime::now())
+        {
             return Err(AuthError::Expired.into());
         }
         Ok(identity)
@@ -197,7 +203,9 @@ impl Authorization {
     }
 
     async fn standing(&self, identity: &Identity) -> Result<Standing, SessionError> {
-        let Some(sessions) = &self.sessions else { return Ok(Standing::Session(None)) };
+        let Some(sessions) = &self.sessions else {
+            return Ok(Standing::Session(None));
+        };
         if let Some(token) = &identity.token
             && sessions.is_denied(token).await?
         {
@@ -215,9 +223,17 @@ impl Authorization {
     pub(crate) fn insert(&self, socket: &Socket) {
         let identity = socket.identity();
         let mut index = lock(&self.index);
-        index.users.entry(identity.user.id.clone()).or_default().push(socket.clone());
+        index
+            .users
+            .entry(identity.user.id.clone())
+            .or_default()
+            .push(socket.clone());
         if let Some(token) = &identity.token {
-            index.tokens.entry(token.clone()).or_default().push(socket.clone());
+            index
+                .tokens
+                .entry(token.clone())
+                .or_default()
+                .push(socket.clone());
         }
     }
 
@@ -237,8 +253,14 @@ impl Authorization {
     }
 
     /// Follows the store until `stop`.
-    pub(crate) async fn follow(self: Arc<Self>, sequencer: Arc<Sequencer>, stop: CancellationToken) {
-        let Some(sessions) = self.sessions.clone() else { return };
+    pub(crate) async fn follow(
+        self: Arc<Self>,
+        sequencer: Arc<Sequencer>,
+        stop: CancellationToken,
+    ) {
+        let Some(sessions) = self.sessions.clone() else {
+            return;
+        };
         let watch = async {
             loop {
                 match sessions.watch().await {
@@ -271,7 +293,11 @@ impl Authorization {
             }
             SessionEvent::Deleted(user) => end_all(&self.of_user(&user)),
             SessionEvent::Denied(token) => {
-                let sockets = lock(&self.index).tokens.get(&token).cloned().unwrap_or_default();
+                let sockets = lock(&self.index)
+                    .tokens
+                    .get(&token)
+                    .cloned()
+                    .unwrap_or_default();
                 end_all(&sockets);
             }
             SessionEvent::Missed => self.recheck_all(),
@@ -279,7 +305,11 @@ impl Authorization {
     }
 
     fn of_user(&self, user: &UserId) -> Vec<Socket> {
-        lock(&self.index).users.get(user).cloned().unwrap_or_default()
+        lock(&self.index)
+            .users
+            .get(user)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn recheck_all(&self) {
@@ -343,7 +373,10 @@ impl Authorization {
         tracing::info!(socket = %socket.id(), user = %socket.identity().user.id, "access changed");
         let (before, after) = (old.rooms(), access.rooms());
         socket.set_access(access);
-        before.iter().filter(|room| !after.contains(room)).for_each(|room| sequencer.leave(socket, room));
+        before
+            .iter()
+            .filter(|room| !after.contains(room))
+            .for_each(|room| sequencer.leave(socket, room));
         for room in after.iter().filter(|room| !before.contains(room)) {
             if let Err(e) = sequencer.join(socket, room) {
                 tracing::warn!(socket = %socket.id(), error = %e, "cannot join a guild's room");
@@ -363,7 +396,9 @@ fn end_all(sockets: &[Socket]) {
 }
 
 fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Socket>>, key: &K, socket: &Socket) {
-    let Some(sockets) = map.get_mut(key) else { return };
+    let Some(sockets) = map.get_mut(key) else {
+        return;
+    };
     sockets.retain(|s| s != socket);
     if sockets.is_empty() {
         map.remove(key);

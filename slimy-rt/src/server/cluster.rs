@@ -118,7 +118,9 @@ impl Cluster {
 
     async fn publish_forever(self: &Arc<Self>) {
         let mut backoff = Backoff::new();
-        let node = NodeInfo { id: self.node.clone() };
+        let node = NodeInfo {
+            id: self.node.clone(),
+        };
         loop {
             let events: Arc<dyn BrokerEvents> = Arc::clone(self) as _;
             match self.broker.start(&node, events).await {
@@ -203,7 +205,9 @@ impl Cluster {
 
     /// Whether a publication is to be delivered here: not an own one, not one that was seen.
     fn is_new(&self, publication: &Publication) -> bool {
-        let Some((node, sequence)) = &publication.id else { return true };
+        let Some((node, sequence)) = &publication.id else {
+            return true;
+        };
         if *node == self.node {
             return false;
         }
@@ -211,7 +215,9 @@ impl Cluster {
         if seen.len() >= MAX_ORIGINS && !seen.contains_key(node) {
             seen.clear();
         }
-        let last = seen.entry(node.clone()).or_insert(sequence.saturating_sub(1));
+        let last = seen
+            .entry(node.clone())
+            .or_insert(sequence.saturating_sub(1));
         if *sequence <= *last {
             return false;
         }
@@ -228,7 +234,10 @@ impl Cluster {
             return Vec::new();
         };
         match selection {
-            Selection::Audience { namespace, audience } => sequencer.select(namespace, audience),
+            Selection::Audience {
+                namespace,
+                audience,
+            } => sequencer.select(namespace, audience),
             Selection::Socket(id) => sequencer.socket(id).into_iter().collect(),
         }
     }
@@ -237,15 +246,24 @@ impl Cluster {
 #[async_trait]
 impl BrokerEvents for Cluster {
     async fn publications(&self, batch: &[Delivered]) {
-        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else { return };
-        for (_, publication) in batch.iter().filter(|(_, publication)| self.is_new(publication)) {
+        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        for (_, publication) in batch
+            .iter()
+            .filter(|(_, publication)| self.is_new(publication))
+        {
             sequencer.deliver_remote(publication);
         }
     }
 
     fn gap(&self, after: Option<&Position>, now: &Position) {
         self.stats.add_gap();
-        tracing::warn!(?after, ?now, "the broker's log has a gap; messages of other nodes may be missing");
+        tracing::warn!(
+            ?after,
+            ?now,
+            "the broker's log has a gap; messages of other nodes may be missing"
+        );
     }
 
     fn request(&self, request: Request, reply: ReplySink) {
@@ -268,7 +286,11 @@ impl BrokerEvents for Cluster {
             }
             Request::Disconnect { sockets, close } => {
                 for socket in self.selected(&sockets) {
-                    if close { socket.close() } else { socket.disconnect() }
+                    if close {
+                        socket.close()
+                    } else {
+                        socket.disconnect()
+                    }
                 }
                 return;
             }
@@ -307,15 +329,25 @@ impl Backoff {
     }
 
     async fn pause(&mut self) {
-        let jitter = 0.5 + f64::from(super::random_u32()) / f64::from(u32::MAX) / 2.0;
+        let jitter = 0.5 + f64::from(random_u32()) / f64::from(u32::MAX) / 2.0;
         tokio::time::sleep(self.0.mul_f64(jitter)).await;
         self.0 = (self.0 * 2).min(BACKOFF.1);
     }
 }
 
+fn random_u32() -> u32 {
+    // Without randomness there is no jitter, and that harms nobody.
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}
+
 /// How much of the queue's bytes an event takes.
 fn size(event: &EventData) -> usize {
-    event.json().len() + event.attachments().iter().map(|bytes| bytes.len()).sum::<usize>()
+    event.json().len()
+        + event
+            .attachments()
+            .iter()
+            .map(|bytes| bytes.len())
+            .sum::<usize>()
 }
 
 /// An error with its causes, for a log line.

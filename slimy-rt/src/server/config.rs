@@ -10,7 +10,6 @@ use crate::protocol::{
 
 /// The server's times and bounds. Whoever reaches a bound is told or closed; nothing grows without one.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Config {
     /// From one heartbeat's answer to the next heartbeat: 25 s.
     pub ping_interval: Duration,
@@ -82,7 +81,11 @@ impl Default for Config {
             max_payload_packets: 16 * 1024,
             packet: PacketLimits::default(),
             max_namespaces: 16,
-            packet_rate: Some(PacketRate { packets: 200, per: Duration::from_secs(1), burst: 400 }),
+            packet_rate: Some(PacketRate {
+                packets: 200,
+                per: Duration::from_secs(1),
+                burst: 400,
+            }),
             max_rooms_per_socket: 1_024,
             max_pending_bytes: 1024 * 1024,
             max_pending_acks: 1_024,
@@ -125,7 +128,10 @@ impl Config {
         if self.max_namespaces == 0 || self.max_queued_events == 0 || self.max_fragments == 0 {
             return Err("a bound of zero would let nothing through".into());
         }
-        if self.packet_rate.is_some_and(|r| r.packets == 0 || r.burst == 0 || r.per.is_zero()) {
+        if self
+            .packet_rate
+            .is_some_and(|r| r.packets == 0 || r.burst == 0 || r.per.is_zero())
+        {
             return Err("`packet_rate` must allow something; `None` is no limit".into());
         }
         Ok(())
@@ -158,7 +164,10 @@ impl Config {
 
     /// How fine deadlines are: fine enough for the shortest of them, coarse enough to cost nothing.
     pub(crate) fn tick(&self) -> Duration {
-        let shortest = self.ping_interval.min(self.ping_timeout).min(self.connect_timeout);
+        let shortest = self
+            .ping_interval
+            .min(self.ping_timeout)
+            .min(self.connect_timeout);
         (shortest / 20).clamp(Duration::from_millis(5), Duration::from_millis(100))
     }
 }

@@ -32,7 +32,10 @@ pub(crate) enum Command {
     /// A request of a polling client, or its upgrade.
     Ingress(Ingress),
     /// Take one socket out of its namespace; `notice` is a `session:ended` event's reason.
-    EndSocket { socket: SocketId, notice: Option<&'static str> },
+    EndSocket {
+        socket: SocketId,
+        notice: Option<&'static str>,
+    },
     /// Close the connection.
     Close(DisconnectReason),
     /// The shard could not write any more: the peer is gone, or reads too slowly.
@@ -79,10 +82,6 @@ impl Link {
         self.waker.register(waker);
     }
 
-    pub(crate) fn wake(&self) {
-        self.waker.wake();
-    }
-
     /// Counts control bytes unless `bound` is reached.
     pub(crate) fn reserve_control(&self, bytes: usize, bound: usize) -> bool {
         // Only the connection's task adds, so that check and addition need not be one step.
@@ -91,10 +90,6 @@ impl Link {
             self.control_bytes.fetch_add(bytes, Ordering::AcqRel);
         }
         free
-    }
-
-    pub(crate) fn has_control_bytes(&self) -> bool {
-        self.control_bytes.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn release_control(&self, bytes: usize) {

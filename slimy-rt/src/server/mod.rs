@@ -1,7 +1,146 @@
-//! The server: what listens, and what decides who may speak to it.
+//! The server: drives the protocol over real connections.
+//!
+//! It holds no protocol rules of its own (those are [`protocol`](crate::protocol)'s) and knows nothing of chat. A [`Server`] is built
+//! from an authenticator and namespaces, mounted as a tower service, and shut down by whoever runs it.
 
+mod admission;
+pub(crate) mod authorization;
+mod builder;
+pub(crate) mod cluster;
+mod config;
+mod connection;
+pub(crate) mod core;
+mod engine_app;
 pub mod forwarded;
+pub(crate) mod link;
 pub mod origin;
+mod polling;
+pub(crate) mod sequencer;
 pub mod serve;
+mod service;
+mod shard;
+mod shutdown;
+mod stats;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod websocket;
+mod wheel;
+mod worker;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub(crate) use self::core::Core;
+pub use self::{
+    authorization::{Access, Authorized, Refusal},
+    builder::{BuildError, ServerBuilder},
+    config::Config,
+    engine_app::{EngineApp, EngineSocket},
+    sequencer::TooManyRooms,
+    service::{ResponseFuture, SocketIoService},
+    stats::Report,
+};
+use crate::{
+    auth::{Authenticator, Handshake},
+    events::Emitter,
+    session::SessionStore,
+};
+
+/// A running server. A cheap clone; its tasks run until [`shutdown`](Self::shutdown).
+#[derive(Clone)]
+pub struct Server {
+    core: Arc<Core>,
+}
+
+impl Server {
+    /// Begins to build a Socket.IO server. Whoever connects has to pass `authenticator`: without one there is no server.
+    #[must_use]
+    pub fn builder(authenticator: impl Authenticator) -> ServerBuilder {
+        ServerBuilder::new(Arc::new(authenticator))
+    }
+
+    /// Begins to build a server of bare Engine.IO sessions, which authenticates nobody.
+    #[must_use]
+    pub fn engine_builder(app: impl EngineApp) -> ServerBuilder {
+        ServerBuilder::engine(Arc::new(app))
+    }
+
+    fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// The service to mount.
+    #[must_use]
+    pub fn service(&self) -> SocketIoService {
+        SocketIoService::new(Arc::clone(&self.core))
+    }
+
+    /// Sends to the sockets of a namespace; `None` when there is no such namespace.
+    #[must_use]
+    pub fn emitter(&self, namespace: &str) -> Option<Emitter> {
+        let (name, _) = self.core.namespace(namespace)?;
+        Some(Emitter::new(
+            Arc::clone(&self.core.sequencer),
+            Arc::clone(name),
+        ))
+    }
+
+    /// Who a request comes from and what it may see, by the same rules as for sockets. Belonging to no guild is no refusal here.
+    ///
+    /// # Errors
+    /// [`Refusal`] says whether it is the client's fault.
+    pub async fn authorize(&self, handshake: &Handshake) -> Result<Authorized, Refusal> {
+        self.core.authorization.authorize(handshake).await
+    }
+
+    /// The session store, if there is one.
+    #[must_use]
+    pub fn sessions(&self) -> Option<&Arc<dyn SessionStore>> {
+        self.core.authorization.sessions()
+    }
+
+    /// Which pages may connect.
+    #[must_use]
+    pub fn origins(&self) -> &origin::Origins {
+        &self.core.origins
+    }
+
+    /// Whose forwarding headers are believed.
+    #[must_use]
+    pub fn proxies(&self) -> &forwarded::TrustedProxies {
+        &self.core.proxies
+    }
+
+    /// Whether new clients are welcome: not once a shutdown has begun. A broker that is down does not matter here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.core.is_closing()
+    }
+
+    /// Whether the broker can be reached; `None` without a broker.
+    #[must_use]
+    pub fn is_broker_up(&self) -> Option<bool> {
+        self.core.cluster.as_ref().map(|cluster| cluster.is_up())
+    }
+
+    /// What the server has done so far and has now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.core.stats.report(self.core.sequencer.room_count())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("report", &self.report())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Locks a mutex; nothing that panics leaves what these guard half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -5,7 +5,7 @@
 //! nothing awaited while it is held.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
@@ -77,7 +77,10 @@ struct Members {
 
 impl Members {
     fn new(key: RoomKey) -> Self {
-        Self { key, counts: [0; MAX_SHARDS] }
+        Self {
+            key,
+            counts: [0; MAX_SHARDS],
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -126,12 +129,29 @@ impl Sequencer {
         let mut room_keys = RoomKeys::default();
         let namespaces = namespaces.map(|name| {
             let everyone = Members::new(room_keys.take());
-            (name, Namespace { everyone, rooms: HashMap::new(), sockets: HashMap::new() })
+            (
+                name,
+                Namespace {
+                    everyone,
+                    rooms: HashMap::new(),
+                    sockets: HashMap::new(),
+                },
+            )
         });
         let namespaces = namespaces.collect();
         let slots = queues.iter().map(|_| Slots::default()).collect();
-        let directory = Mutex::new(Directory { slots, room_keys, namespaces });
-        Self { directory, queues, cluster, stats, max_rooms_per_socket }
+        let directory = Mutex::new(Directory {
+            slots,
+            room_keys,
+            namespaces,
+        });
+        Self {
+            directory,
+            queues,
+            cluster,
+            stats,
+            max_rooms_per_socket,
+        }
     }
 
     /// Gives a new connection its place, in the shard with the fewest.
@@ -148,9 +168,20 @@ impl Sequencer {
             slots.next += 1;
             (slots.next - 1, 0)
         });
-        let key = Key { shard: shard as u16, slot, generation };
+        let key = Key {
+            shard: shard as u16,
+            slot,
+            generation,
+        };
         let (link, outlet) = make(key);
-        self.push(key, [Job::Register { key, link: Arc::clone(&link), outlet }]);
+        self.push(
+            key,
+            [Job::Register {
+                key,
+                link: Arc::clone(&link),
+                outlet,
+            }],
+        );
         link
     }
 
@@ -165,7 +196,14 @@ impl Sequencer {
 
     /// Sends `frame` to one connection, in order with everything that this thread has said before.
     pub(crate) fn send(&self, key: Key, frame: Arc<Frame>, volatile: bool) {
-        self.push(key, [Job::Send { key, frame, volatile }]);
+        self.push(
+            key,
+            [Job::Send {
+                key,
+                frame,
+                volatile,
+            }],
+        );
     }
 
     /// Hands a job to a connection's shard.
@@ -177,18 +215,38 @@ impl Sequencer {
         &self.queues[key.shard as usize]
     }
 
+    /// Ends the shards once their queues are empty.
+    pub(crate) fn close(&self) {
+        self.queues.iter().for_each(|queue| queue.close());
+    }
+
     /// Lets a socket into its namespace and rooms, right behind `welcome`.
     pub(crate) fn enter(&self, socket: &Socket, rooms: &[Room], welcome: Arc<Frame>) {
         let key = socket.key();
         let mut directory = lock(&self.directory);
-        let Directory { namespaces, room_keys, .. } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else { return };
+        let Directory {
+            namespaces,
+            room_keys,
+            ..
+        } = &mut *directory;
+        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+            return;
+        };
         namespace.everyone.counts[key.shard as usize] += 1;
-        namespace.sockets.insert(socket.id().clone(), socket.clone());
+        namespace
+            .sockets
+            .insert(socket.id().clone(), socket.clone());
         let everyone = namespace.everyone.key;
         let mut jobs: SmallVec<[Job; 8]> = SmallVec::new();
-        jobs.push(Job::Send { key, frame: welcome, volatile: false });
-        jobs.push(Job::Join { key, room: everyone });
+        jobs.push(Job::Send {
+            key,
+            frame: welcome,
+            volatile: false,
+        });
+        jobs.push(Job::Join {
+            key,
+            room: everyone,
+        });
         for room in rooms {
             jobs.extend(self.join_locked(namespace, room_keys, socket, room));
         }
@@ -196,23 +254,40 @@ impl Sequencer {
     }
 
     /// Takes a socket out of its rooms and its namespace, right behind `farewell`. Says whether it was in it.
-    pub(crate) fn exit(&self, socket: &Socket, farewell: impl IntoIterator<Item = Arc<Frame>>) -> bool {
+    pub(crate) fn exit(
+        &self,
+        socket: &Socket,
+        farewell: impl IntoIterator<Item = Arc<Frame>>,
+    ) -> bool {
         let key = socket.key();
         let mut directory = lock(&self.directory);
-        let Directory { namespaces, room_keys, .. } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else { return false };
+        let Directory {
+            namespaces,
+            room_keys,
+            ..
+        } = &mut *directory;
+        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+            return false;
+        };
         if namespace.sockets.remove(socket.id()).is_none() {
             return false;
         }
         let mut jobs: SmallVec<[Job; 8]> = farewell
             .into_iter()
-            .map(|frame| Job::Send { key, frame, volatile: false })
+            .map(|frame| Job::Send {
+                key,
+                frame,
+                volatile: false,
+            })
             .collect();
         for room in std::mem::take(&mut *socket.rooms_mut()) {
             jobs.extend(self.leave_locked(namespace, room_keys, socket, &room));
         }
         namespace.everyone.counts[key.shard as usize] -= 1;
-        jobs.push(Job::Leave { key, room: namespace.everyone.key });
+        jobs.push(Job::Leave {
+            key,
+            room: namespace.everyone.key,
+        });
         self.push(key, jobs);
         true
     }
@@ -220,13 +295,21 @@ impl Sequencer {
     /// Joins a connected socket to a room; does nothing when it is in it, or no longer connected.
     pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), TooManyRooms> {
         let mut directory = lock(&self.directory);
-        let Directory { namespaces, room_keys, .. } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else { return Ok(()) };
+        let Directory {
+            namespaces,
+            room_keys,
+            ..
+        } = &mut *directory;
+        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+            return Ok(());
+        };
         if !namespace.sockets.contains_key(socket.id()) || socket.rooms_mut().contains(room) {
             return Ok(());
         }
         if socket.rooms_mut().len() >= self.max_rooms_per_socket {
-            return Err(TooManyRooms { limit: self.max_rooms_per_socket });
+            return Err(TooManyRooms {
+                limit: self.max_rooms_per_socket,
+            });
         }
         let job = self.join_locked(namespace, room_keys, socket, room);
         self.push(socket.key(), job);
@@ -236,11 +319,19 @@ impl Sequencer {
     /// Takes a socket out of a room; does nothing when it is not in it.
     pub(crate) fn leave(&self, socket: &Socket, room: &Room) {
         let mut directory = lock(&self.directory);
-        let Directory { namespaces, room_keys, .. } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else { return };
+        let Directory {
+            namespaces,
+            room_keys,
+            ..
+        } = &mut *directory;
+        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+            return;
+        };
         {
             let mut rooms = socket.rooms_mut();
-            let Some(at) = rooms.iter().position(|r| r == room) else { return };
+            let Some(at) = rooms.iter().position(|r| r == room) else {
+                return;
+            };
             rooms.swap_remove(at);
         }
         let job = self.leave_locked(namespace, room_keys, socket, room);
@@ -259,14 +350,24 @@ impl Sequencer {
         }
         let key = socket.key();
         // The directory's own copy of the name is kept, so that members share one.
-        let shared = namespace.rooms.get_key_value(room).map_or(room, |(name, _)| name).clone();
+        let shared = namespace
+            .rooms
+            .get_key_value(room)
+            .map_or(room, |(name, _)| name)
+            .clone();
         let members = namespace.rooms.entry(shared.clone()).or_insert_with(|| {
-            self.interest(Interest::Began { namespace: socket.namespace(), room });
+            self.interest(Interest::Began {
+                namespace: socket.namespace(),
+                room,
+            });
             Members::new(room_keys.take())
         });
         members.counts[key.shard as usize] += 1;
         socket.rooms_mut().push(shared);
-        Some(Job::Join { key, room: members.key })
+        Some(Job::Join {
+            key,
+            room: members.key,
+        })
     }
 
     fn leave_locked(
@@ -279,11 +380,17 @@ impl Sequencer {
         let key = socket.key();
         let members = namespace.rooms.get_mut(room)?;
         members.counts[key.shard as usize] -= 1;
-        let job = Job::Leave { key, room: members.key };
+        let job = Job::Leave {
+            key,
+            room: members.key,
+        };
         if members.is_empty() {
             room_keys.free.push(members.key);
             namespace.rooms.remove(room);
-            self.interest(Interest::Ceased { namespace: socket.namespace(), room });
+            self.interest(Interest::Ceased {
+                namespace: socket.namespace(),
+                room,
+            });
         }
         Some(job)
     }
@@ -313,9 +420,19 @@ impl Sequencer {
 
     /// Delivers what another node published.
     pub(crate) fn deliver_remote(&self, publication: &Publication) {
-        let frame = Arc::new(Frame::event(&publication.namespace, None, &publication.event));
+        let frame = Arc::new(Frame::event(
+            &publication.namespace,
+            None,
+            &publication.event,
+        ));
         let directory = lock(&self.directory);
-        self.deliver(&directory, &publication.namespace, &publication.audience, frame, false);
+        self.deliver(
+            &directory,
+            &publication.namespace,
+            &publication.audience,
+            frame,
+            false,
+        );
     }
 
     fn deliver(
@@ -326,19 +443,33 @@ impl Sequencer {
         frame: Arc<Frame>,
         volatile: bool,
     ) {
-        let Some(namespace) = directory.namespaces.get(namespace) else { return };
+        let Some(namespace) = directory.namespaces.get(namespace) else {
+            return;
+        };
         let mut shards = 0;
         let to: SmallVec<[Target; 2]> = if audience.rooms.is_empty() {
             shards = namespace.everyone.shards();
             SmallVec::from_slice(&[Target::Room(namespace.everyone.key)])
         } else {
-            audience.rooms.iter().filter_map(|room| namespace.target(room, &mut shards)).collect()
+            audience
+                .rooms
+                .iter()
+                .filter_map(|room| namespace.target(room, &mut shards))
+                .collect()
         };
-        let except = audience.except.iter().filter_map(|room| namespace.target(room, &mut 0));
+        let except = audience
+            .except
+            .iter()
+            .filter_map(|room| namespace.target(room, &mut 0));
         if shards == 0 {
             return;
         }
-        let delivery = Arc::new(Delivery { to, except: except.collect(), frame, volatile });
+        let delivery = Arc::new(Delivery {
+            to,
+            except: except.collect(),
+            frame,
+            volatile,
+        });
         for (index, queue) in self.queues.iter().enumerate() {
             if shards & (1 << index) != 0 {
                 queue.push([Job::Broadcast(Arc::clone(&delivery))]);
@@ -349,10 +480,14 @@ impl Sequencer {
     /// The connected sockets of an audience, at this moment.
     pub(crate) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
         let directory = lock(&self.directory);
-        let Some(namespace) = directory.namespaces.get(namespace) else { return Vec::new() };
+        let Some(namespace) = directory.namespaces.get(namespace) else {
+            return Vec::new();
+        };
         let is_in = |socket: &Socket, rooms: &[Room]| {
             let mine = socket.rooms_mut();
-            rooms.iter().any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
+            rooms
+                .iter()
+                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
         };
         let wanted = |socket: &&Socket| {
             (audience.rooms.is_empty() || is_in(socket, &audience.rooms))
@@ -364,19 +499,20 @@ impl Sequencer {
     /// The socket of that id, in whichever namespace.
     pub(crate) fn socket(&self, id: &SocketId) -> Option<Socket> {
         let directory = lock(&self.directory);
-        directory.namespaces.values().find_map(|namespace| namespace.sockets.get(id)).cloned()
+        directory
+            .namespaces
+            .values()
+            .find_map(|namespace| namespace.sockets.get(id))
+            .cloned()
     }
 
     /// How many rooms have members.
     pub(crate) fn room_count(&self) -> usize {
-        lock(&self.directory).namespaces.values().map(|namespace| namespace.rooms.len()).sum()
-    }
-
-    /// The names of all rooms of a namespace that have members.
-    pub(crate) fn rooms(&self, namespace: &str) -> HashSet<Room> {
-        let directory = lock(&self.directory);
-        let namespace = directory.namespaces.get(namespace);
-        namespace.map(|n| n.rooms.keys().cloned().collect()).unwrap_or_default()
+        lock(&self.directory)
+            .namespaces
+            .values()
+            .map(|namespace| namespace.rooms.len())
+            .sum()
     }
 }
 

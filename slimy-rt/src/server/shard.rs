@@ -35,11 +35,19 @@ pub(crate) type RoomKey = u32;
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A connection came.
-    Register { key: Key, link: LinkRef, outlet: Outlet },
+    Register {
+        key: Key,
+        link: LinkRef,
+        outlet: Outlet,
+    },
     /// A connection's output goes elsewhere from now on: an upgrade.
     Switch { key: Key, outlet: Outlet },
     /// One frame for one connection.
-    Send { key: Key, frame: Arc<Frame>, volatile: bool },
+    Send {
+        key: Key,
+        frame: Arc<Frame>,
+        volatile: bool,
+    },
     /// A reader's own answer (pong or close), which has a budget of its own.
     Control { key: Key, frame: Arc<Frame> },
     /// One frame for the members of rooms.
@@ -123,7 +131,10 @@ impl Shard {
     }
 
     fn apply(&mut self, jobs: &mut VecDeque<Job>) {
-        let mut turn = Turn { appended: 0, full: false };
+        let mut turn = Turn {
+            appended: 0,
+            full: false,
+        };
         while turn.appended < APPENDS_PER_TURN && !turn.full {
             let Some(job) = jobs.pop_front() else { break };
             self.apply_one(job, &mut turn);
@@ -147,7 +158,11 @@ impl Shard {
                     self.touch(key.slot);
                 }
             }
-            Job::Send { key, frame, volatile } => self.append(key, &frame, volatile, turn),
+            Job::Send {
+                key,
+                frame,
+                volatile,
+            } => self.append(key, &frame, volatile, turn),
             Job::Control { key, frame } => {
                 if let Some(entry) = self.entry(key) {
                     entry.push_control(frame);
@@ -188,7 +203,9 @@ impl Shard {
     }
 
     fn append_to(&mut self, slot: u32, frame: &Arc<Frame>, volatile: bool, turn: &mut Turn) {
-        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else { return };
+        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
+            return;
+        };
         match entry.append(frame, volatile, self.budget) {
             Flow::Appended => {
                 turn.appended += 1;
@@ -225,14 +242,18 @@ impl Shard {
     /// Marks a connection with the current stamp; says whether it was not marked yet.
     fn stamp_once(&mut self, slot: u32) -> bool {
         let stamp = self.stamp;
-        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else { return false };
+        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
+            return false;
+        };
         std::mem::replace(&mut entry.stamp, stamp) != stamp
     }
 
     fn for_each(&mut self, target: Target, mut each: impl FnMut(&mut Self, u32)) {
         match target {
             Target::Room(room) => {
-                let Some(members) = self.rooms.get_mut(room as usize) else { return };
+                let Some(members) = self.rooms.get_mut(room as usize) else {
+                    return;
+                };
                 let members = std::mem::take(members);
                 for &slot in &members {
                     each(self, slot);
@@ -260,7 +281,9 @@ impl Shard {
 
     fn leave(&mut self, key: Key, room: RoomKey) {
         let Some(entry) = self.entry(key) else { return };
-        let Some(at) = entry.rooms.iter().position(|(r, _)| *r == room) else { return };
+        let Some(at) = entry.rooms.iter().position(|(r, _)| *r == room) else {
+            return;
+        };
         let (_, position) = entry.rooms.swap_remove(at);
         self.take_member(room, position);
     }
@@ -303,7 +326,9 @@ impl Shard {
 
     fn write(&mut self) {
         for _ in 0..WRITES_PER_TURN {
-            let Some(slot) = self.dirty.pop_front() else { return };
+            let Some(slot) = self.dirty.pop_front() else {
+                return;
+            };
             if let Some(Some(entry)) = self.connections.get_mut(slot as usize) {
                 entry.write(&self.queue);
             }

@@ -49,10 +49,6 @@ impl Stats {
         self.connections.fetch_sub(1, Relaxed);
     }
 
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
-    }
-
     pub(crate) fn socket_connected(&self) {
         self.sockets.fetch_add(1, Relaxed);
     }

@@ -26,11 +26,7 @@ use tokio_tungstenite::tungstenite::{
 
 use self::meter::Meter;
 pub(crate) use self::writer::Writer;
-use super::{
-    link::LinkRef,
-    sequencer::Sequencer,
-    shard::Job,
-};
+use super::{link::LinkRef, sequencer::Sequencer, shard::Job};
 use crate::protocol::{DisconnectReason, Frame, engine::Packet};
 
 /// What the reader asks for at once. An idle connection keeps a buffer of this size.
@@ -75,23 +71,36 @@ pub(crate) struct End {
 }
 
 impl End {
-    const GONE: Self = Self { reason: DisconnectReason::TransportClose, code: None };
+    const GONE: Self = Self {
+        reason: DisconnectReason::TransportClose,
+        code: None,
+    };
 
     const fn broken(code: u16) -> Self {
-        Self { reason: DisconnectReason::TransportError, code: Some(code) }
+        Self {
+            reason: DisconnectReason::TransportError,
+            code: Some(code),
+        }
     }
 }
 
 /// Where a reader's own frames go.
 pub(crate) enum Answers<'a> {
-    Shard { link: &'a LinkRef, sequencer: &'a Sequencer },
+    Shard {
+        link: &'a LinkRef,
+        sequencer: &'a Sequencer,
+    },
     /// Not in a shard yet: the upgrade is not complete.
     Writer(&'a Writer),
 }
 
 impl WebSocket {
     /// Takes over an upgraded connection.
-    pub(crate) fn new(upgraded: Upgraded, max_payload: usize, max_fragments: u32) -> (Self, Writer) {
+    pub(crate) fn new(
+        upgraded: Upgraded,
+        max_payload: usize,
+        max_fragments: u32,
+    ) -> (Self, Writer) {
         let (io, writer, read) = match downcast::<TokioIo<TcpStream>>(upgraded) {
             Ok(parts) => {
                 let (read, write) = parts.io.into_inner().into_split();
@@ -114,7 +123,15 @@ impl WebSocket {
         if violated {
             meter.poison();
         }
-        (Self { context, io, meter, max_payload }, writer)
+        (
+            Self {
+                context,
+                io,
+                meter,
+                max_payload,
+            },
+            writer,
+        )
     }
 
     /// Allows larger messages from now on.
@@ -129,8 +146,15 @@ impl WebSocket {
         if self.meter.is_poisoned() {
             return Poll::Ready(Read::End(End::broken(1009)));
         }
-        let Self { context, io, meter, .. } = self;
-        let result = context.read(&mut Stream { io, meter, cx, answers });
+        let Self {
+            context, io, meter, ..
+        } = self;
+        let result = context.read(&mut Stream {
+            io,
+            meter,
+            cx,
+            answers,
+        });
         Poll::Ready(match result {
             Ok(Message::Text(text)) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => match crate::protocol::engine::decode_text(text) {
@@ -155,8 +179,15 @@ impl WebSocket {
 
     /// Hands what the reader has to say to the shard.
     fn flush(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
-        let Self { context, io, meter, .. } = self;
-        if let Err(e) = context.flush(&mut Stream { io, meter, cx, answers }) {
+        let Self {
+            context, io, meter, ..
+        } = self;
+        if let Err(e) = context.flush(&mut Stream {
+            io,
+            meter,
+            cx,
+            answers,
+        }) {
             tracing::trace!(error = %e, "cannot answer a close frame");
         }
     }
@@ -203,16 +234,29 @@ fn end_of(error: &tungstenite::Error) -> End {
         Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
             End::broken(1009)
         }
-        Error::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref::<meter::Violation>()) {
+        Error::Io(e) => match e
+            .get_ref()
+            .and_then(|e| e.downcast_ref::<meter::Violation>())
+        {
             Some(violation) => End::broken(violation.close_code()),
-            None => End { reason: DisconnectReason::TransportError, code: None },
+            None => End {
+                reason: DisconnectReason::TransportError,
+                code: None,
+            },
         },
-        _ => End { reason: DisconnectReason::TransportError, code: None },
+        _ => End {
+            reason: DisconnectReason::TransportError,
+            code: None,
+        },
     }
 }
 
 impl Io {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
             Self::Other(io) => Pin::new(io).poll_read(cx, buffer),
@@ -234,7 +278,9 @@ impl io::Read for Stream<'_, '_> {
         match self.io.poll_read(self.cx, &mut buffer) {
             Poll::Ready(result) => {
                 result?;
-                self.meter.observe(buffer.filled()).map_err(io::Error::other)?;
+                self.meter
+                    .observe(buffer.filled())
+                    .map_err(io::Error::other)?;
                 Ok(buffer.filled().len())
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -249,13 +295,23 @@ impl io::Write for Stream<'_, '_> {
             Answers::Shard { link, sequencer } => {
                 let taken = link.reserve_control(bytes.len(), MAX_CONTROL_BYTES);
                 if taken {
-                    sequencer.push(link.key, [Job::Control { key: link.key, frame: frame() }]);
+                    sequencer.push(
+                        link.key,
+                        [Job::Control {
+                            key: link.key,
+                            frame: frame(),
+                        }],
+                    );
                 }
                 taken
             }
             Answers::Writer(writer) => writer.try_send(&frame()),
         };
-        if taken { Ok(bytes.len()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if taken {
+            Ok(bytes.len())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

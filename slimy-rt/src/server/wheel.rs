@@ -35,7 +35,10 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) const fn new() -> Self {
-        Self { deadline: AtomicU64::new(NEVER), entry: AtomicU64::new(NEVER) }
+        Self {
+            deadline: AtomicU64::new(NEVER),
+            entry: AtomicU64::new(NEVER),
+        }
     }
 }
 
@@ -57,7 +60,11 @@ struct State<T> {
 impl<T: Timed> Wheel<T> {
     pub(crate) fn new(tick: Duration) -> Self {
         let slots = (0..SLOTS).map(|_| Vec::new()).collect();
-        Self { start: Instant::now(), tick, state: Mutex::new(State { current: 0, slots }) }
+        Self {
+            start: Instant::now(),
+            tick,
+            state: Mutex::new(State { current: 0, slots }),
+        }
     }
 
     /// Lets `item` expire at the first tick at or after `at`; earlier arming is forgotten.
@@ -92,7 +99,8 @@ impl<T: Timed> Wheel<T> {
 
     /// Looks through every slot up to `now`.
     fn turn(&self, now: Instant, expired: &mut Vec<Arc<T>>) {
-        let ticks = now.saturating_duration_since(self.start).as_nanos() / self.tick.as_nanos().max(1);
+        let ticks =
+            now.saturating_duration_since(self.start).as_nanos() / self.tick.as_nanos().max(1);
         let target = u64::try_from(ticks).unwrap_or(NEVER - 1);
         let mut state = self.lock();
         while state.current < target {
@@ -192,7 +200,11 @@ mod tests {
         wheel.arm(&item, wheel.start + Duration::from_millis(900));
         wheel.arm(&item, wheel.start + Duration::from_millis(310));
         assert_eq!(expired_by(&wheel, Duration::from_millis(320)), 1);
-        assert_eq!(expired_by(&wheel, Duration::from_secs(20)), 0, "no second time");
+        assert_eq!(
+            expired_by(&wheel, Duration::from_secs(20)),
+            0,
+            "no second time"
+        );
     }
 
     #[test]
@@ -202,6 +214,9 @@ mod tests {
         wheel.arm(&item, wheel.start + far);
         assert_eq!(expired_by(&wheel, far - TICK), 0);
         assert_eq!(expired_by(&wheel, far), 1);
-        assert!(wheel.lock().slots.iter().all(Vec::is_empty), "nothing is kept");
+        assert!(
+            wheel.lock().slots.iter().all(Vec::is_empty),
+            "nothing is kept"
+        );
     }
 }

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytestring::ByteString;
 use serde_json::json;
 
 use crate::{
@@ -18,21 +17,25 @@ use crate::{
     protocol::DisconnectReason,
 };
 
-use super::authorization::Refusal;
+use super::{authorization::Refusal, link::Key};
+
+/// The longest time without a look at the wall clock, which may be set or have stood still.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One namespace of one connection.
 pub(crate) struct Worker {
-    pub(crate) namespace: ByteString,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) key: Key,
     handlers: Arc<Handlers>,
     stage: Stage,
     running: Option<Running>,
     queue: VecDeque<Work>,
     queued_bytes: usize,
     handler_timeout: Duration,
-    /// When the socket's credential runs out.
-    pub(crate) expires: Option<SystemTime>,
+    /// When to look whether the socket's credential has run out.
+    expires: Option<Instant>,
 }
 
 enum Stage {
@@ -68,13 +71,15 @@ pub(crate) enum Progress {
 
 impl Worker {
     pub(crate) fn new(
-        namespace: ByteString,
+        namespace: Arc<str>,
+        key: Key,
         handlers: Arc<Handlers>,
         admission: BoxFuture<Result<Socket, Refusal>>,
         handler_timeout: Duration,
     ) -> Self {
         Self {
             namespace,
+            key,
             handlers,
             stage: Stage::Admission(admission),
             running: None,
@@ -98,8 +103,8 @@ impl Worker {
     }
 
     /// The socket is in the namespace: its `on_connect` handler comes before its events.
-    pub(crate) fn join(&mut self, socket: Socket) {
-        self.expires = socket.identity().expires_at;
+    pub(crate) fn join(&mut self, socket: Socket, now: Instant) {
+        self.look_at_expiry(&socket, now);
         self.stage = Stage::Joined(socket.clone());
         if self.handlers.on_connect.is_some() {
             self.queue.push_back(Work::Connected(socket));
@@ -113,7 +118,10 @@ impl Worker {
 
     /// The socket has left: queued events are dropped, the running handler ends.
     pub(crate) fn leave(&mut self, reason: DisconnectReason) {
-        let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else { return };
+        let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else {
+            return;
+        };
+        self.expires = None;
         self.queue.clear();
         self.queued_bytes = 0;
         if self.handlers.on_disconnect.is_some() {
@@ -124,7 +132,12 @@ impl Worker {
     /// Queues an event behind those that wait.
     pub(crate) fn push(&mut self, event: Event) {
         let bytes = event.arguments().args_json().len()
-            + event.arguments().attachments().iter().map(|a| a.len()).sum::<usize>();
+            + event
+                .arguments()
+                .attachments()
+                .iter()
+                .map(|a| a.len())
+                .sum::<usize>();
         self.queued_bytes += bytes;
         self.queue.push_back(Work::Event(event, bytes));
     }
@@ -134,15 +147,43 @@ impl Worker {
         self.queue.len() >= max_events || self.queued_bytes > max_bytes
     }
 
-    /// When the running handler is given up.
+    /// When the running handler is given up, or the credential may have run out.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.running.as_ref().map(|running| running.until)
+        let running = self.running.as_ref().map(|running| running.until);
+        [running, self.expires].into_iter().flatten().min()
+    }
+
+    /// Whether the socket's credential has run out.
+    pub(crate) fn has_expired(&mut self, now: Instant) -> bool {
+        if self.expires.is_none_or(|at| now < at) {
+            return false;
+        }
+        let Some(socket) = self.socket().cloned() else {
+            return false;
+        };
+        self.look_at_expiry(&socket, now)
+    }
+
+    /// Says whether the credential has run out by the wall clock, and when to look again: that clock may be set meanwhile.
+    fn look_at_expiry(&mut self, socket: &Socket, now: Instant) -> bool {
+        let left = socket
+            .identity()
+            .expires_at
+            .map(|at| at.duration_since(SystemTime::now()));
+        self.expires = left.as_ref().map(|left| {
+            now + left
+                .as_ref()
+                .map_or(MAX_SLEEP, |left| (*left).min(MAX_SLEEP))
+        });
+        left.is_some_and(|left| left.is_err())
     }
 
     /// Goes on with what is running, and begins what waits.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
         if let Stage::Admission(admission) = &mut self.stage {
-            return admission.as_mut().poll(cx).map(Progress::Admitted);
+            let poll = catch_unwind(AssertUnwindSafe(|| admission.as_mut().poll(cx)));
+            let panicked = || Poll::Ready(Err(Refusal::Unavailable("a panic".into())));
+            return poll.unwrap_or_else(|_| panicked()).map(Progress::Admitted);
         }
         loop {
             if let Some(running) = &mut self.running {
@@ -166,19 +207,24 @@ impl Worker {
     fn begin(&mut self, work: Work, now: Instant) -> Option<Running> {
         let handlers = &self.handlers;
         let (handler, ack, what) = match work {
-            Work::Connected(socket) => {
-                (handlers.on_connect.as_ref()?(socket), None, "connect")
-            }
-            Work::Disconnected(socket, reason) => {
-                (handlers.on_disconnect.as_ref()?(socket, reason), None, "disconnect")
-            }
+            Work::Connected(socket) => (handlers.on_connect.as_ref()?(socket), None, "connect"),
+            Work::Disconnected(socket, reason) => (
+                handlers.on_disconnect.as_ref()?(socket, reason),
+                None,
+                "disconnect",
+            ),
             Work::Event(event, bytes) => {
                 self.queued_bytes -= bytes;
                 let ack = event.ack().cloned();
                 (handlers.on_event.get(event.name())?(event), ack, "event")
             }
         };
-        Some(Running { handler, until: now + self.handler_timeout, ack, what })
+        Some(Running {
+            handler,
+            until: now + self.handler_timeout,
+            ack,
+            what,
+        })
     }
 }
 

@@ -9,7 +9,8 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// The settings for these flags; what no flag says must not come from the environment, so the variables that would hurt are flags too.
 fn settings(flags: &[&str]) -> Result<Settings, Failure> {
-    let cli = Cli::try_parse_from([&["admin-server"], flags].concat()).map_err(|e| Failure::config(e.to_string()))?;
+    let cli = Cli::try_parse_from([&["admin-server"], flags].concat())
+        .map_err(|e| Failure::config(e.to_string()))?;
     Settings::new(cli.login, cli.serve)
 }
 
@@ -19,7 +20,11 @@ fn with_secret(flags: &[&str]) -> Result<Settings, Failure> {
 
 fn error(flags: &[&str]) -> String {
     let error = with_secret(flags).expect_err("a refusal");
-    assert_eq!(error, Failure::config(error.to_string()), "a mistake of the configuration");
+    assert_eq!(
+        error,
+        Failure::config(error.to_string()),
+        "a mistake of the configuration"
+    );
     error.to_string()
 }
 
@@ -50,9 +55,18 @@ fn a_demo_does_not_leave_this_machine() {
 fn the_address_has_several_names() {
     let listen = |flags: &[&str]| with_secret(flags).unwrap().listen.to_string();
     assert_eq!(listen(&["--host", "0.0.0.0", "--port", "80"]), "0.0.0.0:80");
-    assert_eq!(listen(&["--admin-api-host", "::1", "--admin-api-port", "81"]), "[::1]:81");
-    assert_eq!(listen(&["--host", "localhost", "--admin-api-port", "82"]), "127.0.0.1:82");
-    assert_eq!(listen(&["--listen", "127.0.0.1:83", "--port", "84"]), "127.0.0.1:83");
+    assert_eq!(
+        listen(&["--admin-api-host", "::1", "--admin-api-port", "81"]),
+        "[::1]:81"
+    );
+    assert_eq!(
+        listen(&["--host", "localhost", "--admin-api-port", "82"]),
+        "127.0.0.1:82"
+    );
+    assert_eq!(
+        listen(&["--listen", "127.0.0.1:83", "--port", "84"]),
+        "127.0.0.1:83"
+    );
     assert!(error(&["--host", "my-box"]).contains("ADMIN_LISTEN"));
 }
 
@@ -69,8 +83,14 @@ fn secrets_are_long_and_never_shown() {
         let text = settings(&["--jwt-secret", empty]).unwrap_err().to_string();
         assert!(text.contains("empty"), "{text}");
     }
-    let shown = format!("{:?}", with_secret(&["--openai-api-key", "sk-hidden"]).unwrap());
-    assert!(!shown.contains(SECRET) && !shown.contains("sk-hidden"), "{shown}");
+    let shown = format!(
+        "{:?}",
+        with_secret(&["--openai-api-key", "sk-hidden"]).unwrap()
+    );
+    assert!(
+        !shown.contains(SECRET) && !shown.contains("sk-hidden"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -78,7 +98,10 @@ fn secrets_come_from_files() {
     let path = std::env::temp_dir().join(format!("admin-server-secret-{}", std::process::id()));
     fs::write(&path, format!("{SECRET}\n{SECRET}2\n")).unwrap();
     let file = path.to_str().unwrap();
-    assert_eq!(settings(&["--jwt-secret-file", file]).unwrap().users, Users::Known(None));
+    assert_eq!(
+        settings(&["--jwt-secret-file", file]).unwrap().users,
+        Users::Known(None)
+    );
     assert!(error(&["--jwt-secret-file", file]).contains("both"));
     fs::remove_file(&path).unwrap();
     let missing = settings(&["--jwt-secret-file", file]).unwrap_err();
@@ -94,7 +117,10 @@ fn backends_that_are_not_there_are_named_without_their_password() {
             ("mongodb://u:hunter2@db", "mongodb"),
         ] {
             let text = error(&[flag, url]);
-            assert!(text.contains("feature") && text.contains(named) && text.contains(flag), "{text}");
+            assert!(
+                text.contains("feature") && text.contains(named) && text.contains(flag),
+                "{text}"
+            );
             assert!(!text.contains("hunter2"), "{text}");
         }
         assert!(error(&[flag, "memory"]).contains("scheme"));
@@ -111,21 +137,39 @@ fn mistakes_name_what_to_change() {
     assert!(error(&["--cookie-domain", "a b"]).contains("--cookie-domain"));
     assert!(error(&["--tls-cert", "x"]).contains("--tls-key"));
     assert!(error(&["--tls-key", "x"]).contains("--tls-cert"));
-    for flag in ["--chat-rate", "--packet-rate", "--chat-audience", "--ping-interval-ms", "--worker-threads", "--recovery"] {
+    for flag in [
+        "--chat-rate",
+        "--packet-rate",
+        "--chat-audience",
+        "--ping-interval-ms",
+        "--worker-threads",
+        "--recovery",
+    ] {
         assert!(error(&[flag, "often"]).contains(flag), "{flag}");
     }
 }
 
 #[test]
 fn origins_of_both_variables_count() {
-    let flags = ["--cors-origin", "https://a.example,https://b.example", "--admin-allowed-origins", "https://c.example"];
+    let flags = [
+        "--cors-origin",
+        "https://a.example,https://b.example",
+        "--admin-allowed-origins",
+        "https://c.example",
+    ];
     let listed = Origins::parse("https://a.example,https://b.example,https://c.example").unwrap();
     assert_eq!(with_secret(&flags).unwrap().origins, listed);
 }
 
 #[test]
 fn zero_is_no_limit() {
-    assert!(with_secret(&["--packet-rate", "0"]).unwrap().server.packet_rate.is_none());
+    assert!(
+        with_secret(&["--packet-rate", "0"])
+            .unwrap()
+            .server
+            .packet_rate
+            .is_none()
+    );
     assert_eq!(with_secret(&[]).unwrap().server.max_connections, 0);
     assert!(with_secret(&["--recovery", "off"]).is_ok());
 }

@@ -46,6 +46,7 @@ struct Letters {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     sealed: bool,
+    aborted: bool,
 }
 
 impl Mailbox {
@@ -73,8 +74,26 @@ impl Mailbox {
         self.waker.register(waker);
     }
 
+    /// Whether nobody wants the frames any more.
+    pub(crate) fn is_aborted(&self) -> bool {
+        lock(&self.inner).aborted
+    }
+
+    /// Drops the frames and ends the writer.
+    pub(crate) fn abort(&self) {
+        {
+            let mut inner = lock(&self.inner);
+            *inner = Letters {
+                sealed: true,
+                aborted: true,
+                ..Letters::default()
+            };
+        }
+        self.waker.wake();
+    }
+
     /// Adds a frame unless that would exceed `budget`.
-    fn push(&self, frame: &Arc<Frame>, budget: usize) -> bool {
+    pub(crate) fn push(&self, frame: &Arc<Frame>, budget: usize) -> bool {
         {
             let mut inner = lock(&self.inner);
             if inner.bytes + frame.len() > budget {
@@ -264,7 +283,9 @@ impl Entry {
             return;
         }
         loop {
-            let Outlet::Tcp(socket) = &self.outlet else { return };
+            let Outlet::Tcp(socket) = &self.outlet else {
+                return;
+            };
             if self.pending.is_empty() {
                 return self.drained();
             }
@@ -284,12 +305,21 @@ impl Entry {
 
     /// Asks to be told when the socket takes bytes again; `true` when it does already.
     fn register(&mut self, queue: &Arc<Queue>) -> bool {
-        let Outlet::Tcp(socket) = &self.outlet else { return false };
+        let Outlet::Tcp(socket) = &self.outlet else {
+            return false;
+        };
         let key = self.key;
-        let waker = self
-            .writable
-            .get_or_insert_with(|| Arc::new(Writable { queue: Arc::clone(queue), key }).into());
-        match socket.as_ref().poll_write_ready(&mut Context::from_waker(waker)) {
+        let waker = self.writable.get_or_insert_with(|| {
+            Arc::new(Writable {
+                queue: Arc::clone(queue),
+                key,
+            })
+            .into()
+        });
+        match socket
+            .as_ref()
+            .poll_write_ready(&mut Context::from_waker(waker))
+        {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
                 self.fail(false);
@@ -333,8 +363,7 @@ impl Entry {
 
     fn fail(&mut self, slow: bool) {
         if let Outlet::Mailbox(mailbox) = &self.outlet {
-            while mailbox.pop().is_some() {}
-            mailbox.seal(None);
+            mailbox.abort();
         }
         self.outlet = Outlet::Nowhere;
         self.pending = VecDeque::new();
@@ -342,6 +371,14 @@ impl Entry {
         self.written_of_first = 0;
         self.link.send(Command::WriteFailed { slow });
         self.link.set_flushed();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Outlet::Mailbox(mailbox) = &self.outlet {
+            mailbox.abort();
+        }
     }
 }
 
@@ -355,8 +392,11 @@ fn write_some(
     {
         return socket.try_write(&frame.websocket()[written_of_first..]);
     }
-    let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> =
-        pending.iter().take(MAX_SLICES).map(|frame| IoSlice::new(frame.websocket())).collect();
+    let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = pending
+        .iter()
+        .take(MAX_SLICES)
+        .map(|frame| IoSlice::new(frame.websocket()))
+        .collect();
     if let Some(first) = slices.first_mut() {
         first.advance(written_of_first);
     }

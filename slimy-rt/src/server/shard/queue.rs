@@ -42,7 +42,8 @@ impl Queue {
             let mut inner = lock(&self.inner);
             let before = inner.jobs.len();
             inner.jobs.extend(jobs);
-            self.waiting.fetch_add(inner.jobs.len() - before, Ordering::Relaxed);
+            self.waiting
+                .fetch_add(inner.jobs.len() - before, Ordering::Relaxed);
             inner.shard.take()
         };
         if let Some(waker) = waker {

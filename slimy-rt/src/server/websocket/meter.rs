@@ -87,7 +87,9 @@ impl Meter {
     pub(super) fn observe(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
         while !bytes.is_empty() {
             if self.payload > 0 {
-                let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                let skipped = usize::try_from(self.payload)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 self.payload -= skipped as u64;
                 bytes = &bytes[skipped..];
                 continue;
@@ -138,7 +140,9 @@ fn header_len(second: u8) -> usize {
 fn payload_len(header: &[u8; MAX_HEADER]) -> u64 {
     match header[1] & 0x7f {
         126 => u64::from(u16::from_be_bytes([header[2], header[3]])),
-        127 => header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        127 => header[2..10]
+            .iter()
+            .fold(0, |length, byte| length << 8 | u64::from(*byte)),
         length => u64::from(length),
     }
 }
@@ -167,10 +171,20 @@ mod tests {
 
     #[test]
     fn whole_messages_pass_in_any_pieces() {
-        let bytes = [frame(0x81, 5), frame(0x82, 300), frame(0x89, 3), frame(0x81, 70_000)].concat();
+        let bytes = [
+            frame(0x81, 5),
+            frame(0x82, 300),
+            frame(0x89, 3),
+            frame(0x81, 70_000),
+        ]
+        .concat();
         for piece in [1, 2, 3, 7, 1024] {
             let mut meter = Meter::new(100_000, 1);
-            assert!(bytes.chunks(piece).all(|chunk| meter.observe(chunk).is_ok()));
+            assert!(
+                bytes
+                    .chunks(piece)
+                    .all(|chunk| meter.observe(chunk).is_ok())
+            );
             assert!(meter.is_between_messages());
             assert_eq!(meter.largest(), 70_000);
         }
@@ -179,18 +193,38 @@ mod tests {
     #[test]
     fn a_claimed_size_is_refused_at_the_header() {
         let mut meter = Meter::new(1_000, 10);
-        assert_eq!(meter.observe(&frame(0x81, 1_001)[..8]), Err(Violation::TooLarge));
+        assert_eq!(
+            meter.observe(&frame(0x81, 1_001)[..8]),
+            Err(Violation::TooLarge)
+        );
         let mut meter = Meter::new(1_000, 10);
         assert!(meter.observe(&frame(0x01, 600)).is_ok());
-        assert!(meter.observe(&frame(0x89, 100)).is_ok(), "control frames do not count");
-        assert_eq!(meter.observe(&frame(0x80, 600)[..8]), Err(Violation::TooLarge));
+        assert!(
+            meter.observe(&frame(0x89, 100)).is_ok(),
+            "control frames do not count"
+        );
+        assert_eq!(
+            meter.observe(&frame(0x80, 600)[..8]),
+            Err(Violation::TooLarge)
+        );
     }
 
     #[test]
     fn fragments_are_counted() {
         let mut meter = Meter::new(1_000, 3);
-        assert!(meter.observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x80, 1)].concat()).is_ok());
-        assert!(meter.observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x00, 1)].concat()).is_ok());
-        assert_eq!(meter.observe(&frame(0x80, 0)), Err(Violation::TooManyFragments));
+        assert!(
+            meter
+                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x80, 1)].concat())
+                .is_ok()
+        );
+        assert!(
+            meter
+                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x00, 1)].concat())
+                .is_ok()
+        );
+        assert_eq!(
+            meter.observe(&frame(0x80, 0)),
+            Err(Violation::TooManyFragments)
+        );
     }
 }

@@ -24,7 +24,10 @@ pub(crate) enum Writer {
     /// A plain socket, which the shard writes to itself.
     Tcp(OwnedWriteHalf),
     /// Another stream, written by a task of its own.
-    Other { stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox> },
+    Other {
+        stream: WriteHalf<TokioIo<Upgraded>>,
+        mailbox: Arc<Mailbox>,
+    },
 }
 
 impl Writer {
@@ -33,16 +36,21 @@ impl Writer {
     }
 
     pub(super) fn other(stream: WriteHalf<TokioIo<Upgraded>>) -> Self {
-        Self::Other { stream, mailbox: Arc::default() }
+        Self::Other {
+            stream,
+            mailbox: Arc::default(),
+        }
     }
 
     /// Sends a small frame at once; `false` when the fresh connection does not even take that.
     pub(crate) fn try_send(&self, frame: &Arc<Frame>) -> bool {
         let bytes = frame.websocket();
         match self {
-            Self::Tcp(half) => half.try_write(bytes).is_ok_and(|written| written == bytes.len()),
+            Self::Tcp(half) => half
+                .try_write(bytes)
+                .is_ok_and(|written| written == bytes.len()),
             // Written once the task runs, before anything else.
-            Self::Other { mailbox, .. } => mailbox.push_bounded(frame, GATHER_BYTES),
+            Self::Other { mailbox, .. } => mailbox.push(frame, GATHER_BYTES),
         }
     }
 
@@ -80,13 +88,19 @@ async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, 
             stream.write_all(&gathered).await?;
             stream.flush().await
         };
-        if let Err(e) = written.await {
+        let written = tokio::select! {
+            written = written => written,
+            () = aborted(&mailbox) => break,
+        };
+        if let Err(e) = written {
             tracing::debug!(error = %e, "cannot write");
             link.send(Command::WriteFailed { slow: false });
             break;
         }
     }
-    if let Err(e) = stream.shutdown().await {
+    if !mailbox.is_aborted()
+        && let Err(e) = stream.shutdown().await
+    {
         tracing::trace!(error = %e, "cannot shut the writing side down");
     }
     link.set_flushed();
@@ -95,7 +109,23 @@ async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, 
 async fn wait(mailbox: &Mailbox) {
     poll_fn(|cx| {
         mailbox.register(cx.waker());
-        if mailbox.is_empty() && !mailbox.is_done() { Poll::Pending } else { Poll::Ready(()) }
+        if mailbox.is_empty() && !mailbox.is_done() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
+
+async fn aborted(mailbox: &Mailbox) {
+    poll_fn(|cx| {
+        mailbox.register(cx.waker());
+        if mailbox.is_aborted() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }

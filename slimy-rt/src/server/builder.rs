@@ -1,0 +1,250 @@
+//! Puts a server together, and refuses what would not work.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Instant,
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Config, Server,
+    admission::Admission,
+    authorization::Authorization,
+    cluster::Cluster,
+    core::{Core, Program},
+    engine_app::EngineApp,
+    forwarded::TrustedProxies,
+    origin::Origins,
+    sequencer::{MAX_SHARDS, Sequencer},
+    shard::{Queue, Shard},
+    stats::Stats,
+    wheel::Wheel,
+};
+use crate::{
+    NodeId,
+    auth::{AuthError, Authenticator, Handshake, Identity},
+    broker::RoomBroker,
+    events::{Handlers, Namespace},
+    protocol::Frame,
+    session::SessionStore,
+};
+
+/// Puts a [`Server`] together.
+#[derive(Debug)]
+pub struct ServerBuilder {
+    authenticator: Arc<dyn Authenticator>,
+    sessions: Option<Arc<dyn SessionStore>>,
+    broker: Option<Arc<dyn RoomBroker>>,
+    node: NodeId,
+    config: Config,
+    origins: Origins,
+    proxies: TrustedProxies,
+    namespaces: Vec<Namespace>,
+    app: Option<Arc<dyn EngineApp>>,
+}
+
+/// Why a server cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is no namespace.
+    #[error("there is no namespace: add one, such as `Namespace::new(\"/\")`")]
+    NoNamespace,
+    /// A namespace's name is malformed.
+    #[error("the namespace {0:?} must begin with `/` and contain neither `,` nor `?`")]
+    NamespaceName(Box<str>),
+    /// A namespace is there twice.
+    #[error("the namespace {0:?} is there twice")]
+    NamespaceTwice(Box<str>),
+    /// A field of the configuration makes no sense.
+    #[error("the configuration makes no sense: {0}")]
+    Config(Box<str>),
+    /// It is built outside of a Tokio runtime.
+    #[error("build the server inside of a Tokio runtime, since its tasks start at once")]
+    NoRuntime,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+        Self {
+            authenticator,
+            sessions: None,
+            broker: None,
+            node: NodeId::random(),
+            config: Config::default(),
+            origins: Origins::own(),
+            proxies: TrustedProxies::none(),
+            namespaces: Vec::new(),
+            app: None,
+        }
+    }
+
+    pub(super) fn engine(app: Arc<dyn EngineApp>) -> Self {
+        Self {
+            app: Some(app),
+            ..Self::new(Arc::new(Nobody))
+        }
+    }
+
+    /// Asks this store what a user may see. Without one, users have no guilds and nobody is refused for having none.
+    #[must_use]
+    pub fn sessions(mut self, sessions: impl SessionStore) -> Self {
+        self.sessions = Some(Arc::new(sessions));
+        self
+    }
+
+    /// Shares publications with other nodes. Without one, this node is alone.
+    #[must_use]
+    pub fn broker(mut self, broker: impl RoomBroker) -> Self {
+        self.broker = Some(Arc::new(broker));
+        self
+    }
+
+    /// Names this node; by default the name is random. A restarted program must not use its old name.
+    #[must_use]
+    pub fn node(mut self, node: NodeId) -> Self {
+        self.node = node;
+        self
+    }
+
+    /// Sets times and bounds.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Says which pages may connect. By default only the server's own.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Says whose forwarding headers are believed. By default nobody's.
+    #[must_use]
+    pub fn proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Adds a namespace. Clients that ask for another are told `Invalid namespace`.
+    #[must_use]
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespaces.push(namespace);
+        self
+    }
+
+    /// Builds the server and starts its tasks.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what to change.
+    pub fn build(self) -> Result<Server, BuildError> {
+        self.config
+            .check()
+            .map_err(|text| BuildError::Config(text.into()))?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let (stats, stop) = (Arc::new(Stats::default()), CancellationToken::new());
+        let program = match self.app {
+            Some(app) => Program::Engine(app),
+            None => Program::SocketIo(collect(self.namespaces)?),
+        };
+
+        let workers = runtime.metrics().num_workers();
+        let wanted = if self.config.shards == 0 {
+            workers
+        } else {
+            self.config.shards
+        };
+        let queues: Box<[Arc<Queue>]> = (0..wanted.clamp(1, MAX_SHARDS))
+            .map(|_| Arc::default())
+            .collect();
+        for (index, queue) in queues.iter().enumerate() {
+            let (queue, stats) = (Arc::clone(queue), Arc::clone(&stats));
+            let budget = self.config.pending_budget();
+            tokio::spawn(Shard::new(index as u16, queue, stats, budget).run());
+        }
+
+        let cluster = self
+            .broker
+            .map(|broker| Arc::new(Cluster::new(self.node.clone(), broker, Arc::clone(&stats))));
+        let names = match &program {
+            Program::SocketIo(namespaces) => namespaces.keys().cloned().collect(),
+            Program::Engine(_) => Vec::new(),
+        };
+        let sequencer = Arc::new(Sequencer::new(
+            names.into_iter(),
+            queues,
+            cluster.clone(),
+            Arc::clone(&stats),
+            self.config.max_rooms_per_socket,
+        ));
+        let authorization = Arc::new(Authorization::new(self.authenticator, self.sessions));
+        let wheel = Arc::new(Wheel::new(self.config.tick()));
+
+        let background = TaskTracker::new();
+        if let Some(cluster) = &cluster {
+            cluster.deliver_to(&sequencer);
+            background.spawn(Arc::clone(cluster).run(stop.clone()));
+        }
+        let follow = Arc::clone(&authorization).follow(Arc::clone(&sequencer), stop.clone());
+        background.spawn(follow);
+        let (turning, stopped) = (Arc::clone(&wheel), stop.clone());
+        background.spawn(async move { turning.run(stopped).await });
+        background.close();
+
+        let core = Arc::new(Core {
+            admission: Arc::new(Admission::new(&self.config, Instant::now())),
+            config: self.config,
+            origins: self.origins,
+            proxies: self.proxies,
+            program,
+            sequencer,
+            cluster,
+            authorization,
+            wheel,
+            stats,
+            tasks: TaskTracker::new(),
+            background,
+            stop,
+            ping: Arc::new(Frame::ping()),
+            sessions: Mutex::default(),
+            closing: AtomicBool::new(false),
+        });
+        Ok(Server::new(core))
+    }
+}
+
+fn collect(namespaces: Vec<Namespace>) -> Result<HashMap<Arc<str>, Arc<Handlers>>, BuildError> {
+    let mut collected = HashMap::new();
+    for namespace in namespaces {
+        let (name, handlers) = namespace.into_parts();
+        let has_bad = |c: char| c == ',' || c == '?' || c.is_control();
+        if !name.starts_with('/') || name.contains(has_bad) {
+            return Err(BuildError::NamespaceName((*name).into()));
+        }
+        if collected
+            .insert(Arc::clone(&name), Arc::new(handlers))
+            .is_some()
+        {
+            return Err(BuildError::NamespaceTwice((*name).into()));
+        }
+    }
+    if collected.is_empty() {
+        return Err(BuildError::NoNamespace);
+    }
+    Ok(collected)
+}
+
+/// Lets nobody in: for a server that has no namespaces.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Authenticator for Nobody {
+    async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
+        Err(AuthError::Missing)
+    }
+}

@@ -1,0 +1,497 @@
+//! One connection, one task: it reads, lets the protocol decide, and runs the handlers. What it writes goes to its shard.
+
+mod layer;
+mod polled;
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use hyper::upgrade::Upgraded;
+
+use self::layer::Layer;
+use super::{
+    admission::Permit,
+    core::Core,
+    link::{Command, Link, LinkRef},
+    polling::{self, Polling},
+    shard::{Job, Mailbox, Outlet},
+    websocket::{self, Answers, End, WebSocket, Writer},
+};
+use crate::{
+    EngineId,
+    auth::Handshake,
+    protocol::{
+        DisconnectReason, Frame, close_frame,
+        engine::{HandshakeData, Packet},
+        session::{self, Due, Probe, Session},
+    },
+};
+
+/// How many steps a connection takes before others may run.
+const MAX_STEPS: usize = 64;
+
+/// A connection.
+pub(crate) struct Connection {
+    core: Arc<Core>,
+    link: LinkRef,
+    id: EngineId,
+    session: Session,
+    layer: Layer,
+    transport: Transport,
+    /// A WebSocket that wants to take over from polling.
+    candidate: Option<Box<(WebSocket, Writer)>>,
+    paused_since: Option<Instant>,
+    closing: Option<Closing>,
+    armed: Option<Instant>,
+    _permit: Permit,
+}
+
+enum Transport {
+    Polling(Polling),
+    WebSocket(WebSocket),
+    Gone,
+}
+
+/// A connection that is over, but for what is left to do.
+#[derive(Clone, Copy)]
+struct Closing {
+    until: Instant,
+    /// A polling client is told by its next GET.
+    lingers: bool,
+}
+
+/// What is wanted of a client to open a connection.
+pub(crate) struct Opening {
+    pub(crate) core: Arc<Core>,
+    pub(crate) handshake: Handshake,
+    pub(crate) permit: Permit,
+}
+
+impl Opening {
+    /// Opens a polling session; the text is the answer to the handshake.
+    pub(crate) fn polling(self) -> (Connection, String) {
+        let mailbox = Arc::new(Mailbox::default());
+        let outlet = Outlet::Mailbox(Arc::clone(&mailbox));
+        let link = self
+            .core
+            .sequencer
+            .register(|key| (Arc::new(Link::new(key)), outlet));
+        let transport = Transport::Polling(Polling::new(mailbox));
+        let id = EngineId::random();
+        let open = handshake_data(&self.core, &id, true).encode();
+        (
+            self.connection(link, id, transport, session::Transport::Polling),
+            open,
+        )
+    }
+
+    /// Opens a WebSocket session and sends its open packet.
+    pub(crate) fn websocket(self, upgraded: Upgraded) -> Connection {
+        let config = &self.core.config;
+        let (websocket, writer) = WebSocket::new(
+            upgraded,
+            self.core.first_payload_bound(),
+            config.max_fragments,
+        );
+        let link = self.core.sequencer.register(|key| {
+            let link = Arc::new(Link::new(key));
+            let outlet = writer.into_outlet(&link);
+            (link, outlet)
+        });
+        let id = EngineId::random();
+        let open = Frame::open(&handshake_data(&self.core, &id, false));
+        self.core.sequencer.send(link.key, Arc::new(open), false);
+        self.connection(
+            link,
+            id,
+            Transport::WebSocket(websocket),
+            session::Transport::WebSocket,
+        )
+    }
+
+    fn connection(
+        self,
+        link: LinkRef,
+        id: EngineId,
+        transport: Transport,
+        kind: session::Transport,
+    ) -> Connection {
+        let Self {
+            core,
+            handshake,
+            permit,
+        } = self;
+        let now = Instant::now();
+        let session = Session::new(core.config.session_times(), kind, now);
+        let layer = Layer::new(&core, &link, handshake, now);
+        core.insert_session(id.clone(), Arc::clone(&link));
+        core.stats.connection_opened();
+        Connection {
+            core,
+            link,
+            id,
+            session,
+            layer,
+            transport,
+            candidate: None,
+            paused_since: None,
+            closing: None,
+            armed: None,
+            _permit: permit,
+        }
+    }
+}
+
+fn handshake_data<'a>(core: &Core, id: &'a EngineId, upgrade: bool) -> HandshakeData<'a> {
+    HandshakeData {
+        sid: id.as_str(),
+        upgrade,
+        ping_interval: core.config.ping_interval,
+        ping_timeout: core.config.ping_timeout,
+        max_payload: core.config.max_payload,
+    }
+}
+
+impl Connection {
+    /// Runs until the connection is over and its handlers have ended.
+    pub(crate) async fn run(mut self) {
+        if self.core.is_closing() {
+            // It came while the server began to shut down, and was told by nobody.
+            self.close(
+                DisconnectReason::ServerShuttingDown,
+                Some(1001),
+                Instant::now(),
+            );
+        }
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.register(cx.waker());
+        for _ in 0..MAX_STEPS {
+            let now = Instant::now();
+            let mut progress = self.receive(now);
+            progress |= self.pass_deadlines(now);
+            progress |= self.poll_layer(now, cx);
+            if self.closing.is_some() {
+                if self.poll_closing(now, cx).is_ready() {
+                    return Poll::Ready(());
+                }
+            } else {
+                progress |= self.poll_transport(now, cx);
+            }
+            if !progress {
+                self.arm();
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn receive(&mut self, now: Instant) -> bool {
+        let mut received = false;
+        while let Some(command) = self.link.receive() {
+            received = true;
+            match command {
+                Command::Ingress(ingress) => self.ingress(ingress, now),
+                Command::EndSocket { socket, notice } => {
+                    self.layer.end_socket(&self.core, &socket, notice)
+                }
+                Command::Close(reason) => {
+                    let code = if reason == DisconnectReason::ServerShuttingDown {
+                        1001
+                    } else {
+                        1000
+                    };
+                    self.close(reason, Some(code), now);
+                }
+                Command::WriteFailed { slow } => {
+                    if slow {
+                        tracing::warn!(address = %self.layer.remote_addr(), "closing a connection that reads too slowly");
+                    }
+                    self.close(DisconnectReason::TransportError, None, now);
+                }
+            }
+        }
+        received
+    }
+
+    fn pass_deadlines(&mut self, now: Instant) -> bool {
+        let mut passed = false;
+        while let Some(due) = self.session.due(now) {
+            passed = true;
+            match due {
+                Due::Ping => {
+                    self.core
+                        .sequencer
+                        .send(self.link.key, Arc::clone(&self.core.ping), false)
+                }
+                Due::UpgradeTimeout => self.candidate = None,
+                Due::PingTimeout => self.close(DisconnectReason::PingTimeout, Some(1000), now),
+            }
+        }
+        if self.closing.is_some() {
+            return passed;
+        }
+        if self.layer.connect_by().is_some_and(|by| now >= by) {
+            self.close(DisconnectReason::ForcedServerClose, Some(1000), now);
+            passed = true;
+        }
+        let stalled = self
+            .paused_since
+            .is_some_and(|since| now >= since + self.core.config.stall_timeout);
+        if stalled {
+            tracing::warn!(address = %self.layer.remote_addr(), "closing a connection whose handlers are stuck");
+            self.close(DisconnectReason::ForcedServerClose, Some(1008), now);
+            passed = true;
+        }
+        passed | self.layer.end_expired(&self.core, now)
+    }
+
+    fn poll_layer(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let progress = self.layer.poll(&self.core, self.closing.is_none(), now, cx);
+        if progress
+            && self.layer.has_connected()
+            && let Transport::WebSocket(websocket) = &mut self.transport
+        {
+            websocket.set_max_payload(self.core.config.max_payload);
+        }
+        progress
+    }
+
+    fn poll_transport(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let mut progress = self.poll_candidate(now, cx);
+        if let Transport::Polling(polling) = &mut self.transport
+            && polling.poll_held(cx).is_ready()
+        {
+            self.session.poll_answered();
+            self.close(DisconnectReason::TransportError, None, now);
+            return true;
+        }
+        progress |= self.answer_poll(None);
+        let full = self.layer.is_full(&self.core.config)
+            || self
+                .core
+                .sequencer
+                .queue(self.link.key)
+                .is_congested(cx.waker());
+        if full {
+            self.paused_since.get_or_insert(now);
+            self.session.reading_paused(now);
+            return progress;
+        }
+        if self.paused_since.take().is_some() {
+            self.session.reading_resumed(now);
+        }
+        progress | self.poll_read(now, cx)
+    }
+
+    fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        match &mut self.transport {
+            Transport::WebSocket(websocket) => {
+                let answers = Answers::Shard {
+                    link: &self.link,
+                    sequencer: &self.core.sequencer,
+                };
+                match websocket.poll_read(cx, &answers) {
+                    Poll::Pending => return false,
+                    Poll::Ready(read) => self.websocket_read(read, now),
+                }
+            }
+            Transport::Polling(polling) => match polling.poll_read() {
+                Poll::Pending => return false,
+                Poll::Ready(read) => self.polling_read(read, now),
+            },
+            Transport::Gone => return false,
+        }
+        true
+    }
+
+    fn websocket_read(&mut self, read: websocket::Read, now: Instant) {
+        let result = match read {
+            websocket::Read::Packet(packet) => self.packet(packet, now),
+            websocket::Read::Control => self.layer.count_packet(now),
+            websocket::Read::Malformed => Err(DisconnectReason::ParseError),
+            websocket::Read::End(End { reason, code }) => return self.close(reason, code, now),
+        };
+        if let Err(reason) = result {
+            self.close(reason, Some(1000), now);
+        }
+    }
+
+    /// A packet on the current transport.
+    fn packet(&mut self, packet: Packet, now: Instant) -> Result<(), DisconnectReason> {
+        self.layer.count_packet(now)?;
+        match self.session.packet(packet, now)? {
+            Some(message) => self.layer.message(&self.core, &self.link, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what the WebSocket that wants to take over has to say.
+    fn poll_candidate(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some(candidate) = &mut self.candidate else {
+            return false;
+        };
+        let (websocket, writer) = &mut **candidate;
+        let Poll::Ready(read) = websocket.poll_read(cx, &Answers::Writer(writer)) else {
+            return false;
+        };
+        if self.layer.count_packet(now).is_err() {
+            self.close(DisconnectReason::ParseError, None, now);
+            return true;
+        }
+        let packet = match read {
+            websocket::Read::Packet(packet) => packet,
+            websocket::Read::Control => return true,
+            websocket::Read::Malformed | websocket::Read::End(_) => {
+                self.session.upgrade_closed();
+                self.candidate = None;
+                return true;
+            }
+        };
+        match self.session.probe(&packet) {
+            Probe::Answer => {
+                if writer.try_send(&Arc::new(Frame::pong_probe())) {
+                    self.answer_poll(Some(Packet::Noop));
+                } else {
+                    self.session.upgrade_closed();
+                    self.candidate = None;
+                }
+            }
+            Probe::Upgraded => self.take_over(),
+            Probe::Abandon => self.candidate = None,
+        }
+        true
+    }
+
+    /// The new transport is the current one from now on.
+    fn take_over(&mut self) {
+        self.answer_poll(Some(Packet::Noop));
+        let Some(candidate) = self.candidate.take() else {
+            return;
+        };
+        let (mut websocket, writer) = *candidate;
+        if self.layer.has_connected() {
+            websocket.set_max_payload(self.core.config.max_payload);
+        }
+        let outlet = writer.into_outlet(&self.link);
+        self.core.sequencer.push(
+            self.link.key,
+            [Job::Switch {
+                key: self.link.key,
+                outlet,
+            }],
+        );
+        self.transport = Transport::WebSocket(websocket);
+    }
+
+    /// Ends the session: its sockets leave, and what is pending is written before `code`.
+    fn close(&mut self, reason: DisconnectReason, code: Option<u16>, now: Instant) {
+        if !self.session.close() {
+            return;
+        }
+        self.candidate = None;
+        self.layer.close(&self.core, reason);
+        let last = code.map(|code| Arc::new(Frame::control(close_frame(code, ""))));
+        let last = last.filter(|_| matches!(self.transport, Transport::WebSocket(_)));
+        // A violation is answered at once; whoever is sent away for another reason is told by its next GET.
+        let told = matches!(
+            reason,
+            DisconnectReason::ServerShuttingDown | DisconnectReason::ForcedServerClose
+        );
+        let mut lingers = false;
+        if let Transport::Polling(polling) = &mut self.transport {
+            polling.end_post(Err(session::Refusal::Session));
+            let last = if reason == DisconnectReason::TransportClose {
+                Packet::Noop
+            } else {
+                Packet::Close
+            };
+            lingers = told && !polling.is_holding();
+            polling.answer(Some(last));
+        }
+        self.core.sequencer.push(
+            self.link.key,
+            [Job::Close {
+                key: self.link.key,
+                last: last.clone(),
+            }],
+        );
+        if !lingers {
+            self.core.remove_session(&self.id);
+            if matches!(self.transport, Transport::Polling(_)) {
+                self.transport = Transport::Gone;
+            }
+        }
+        let within = self.core.closing_time(reason);
+        self.closing = Some(Closing {
+            until: now + within,
+            lingers,
+        });
+    }
+
+    fn poll_closing(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(closing) = self.closing else {
+            return Poll::Pending;
+        };
+        let late = now >= closing.until;
+        let gone = match &mut self.transport {
+            Transport::Gone => true,
+            Transport::Polling(_) => late || !closing.lingers,
+            // Once all is written, a short read to the end: closing with unread input would reset the connection.
+            Transport::WebSocket(websocket) => {
+                late || websocket.poll_drain(cx).is_ready() && self.link.is_flushed()
+            }
+        };
+        if gone {
+            self.transport = Transport::Gone;
+            self.core.remove_session(&self.id);
+        }
+        if gone && self.layer.has_ended() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Wakes this task at its next deadline.
+    fn arm(&mut self) {
+        let closing = self
+            .closing
+            .filter(|_| !matches!(self.transport, Transport::Gone));
+        let stall = self
+            .paused_since
+            .map(|since| since + self.core.config.stall_timeout);
+        let open = self.closing.is_none();
+        let deadlines = [
+            self.session.deadline(),
+            self.layer.connect_by().filter(|_| open),
+            stall.filter(|_| open),
+            closing.map(|closing| closing.until),
+            self.layer.deadline(),
+        ];
+        let next = deadlines.into_iter().flatten().min();
+        if let Some(at) = next
+            && self.armed != next
+        {
+            self.core.wheel.arm(&self.link, at);
+        }
+        self.armed = next;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Also when the task is dropped midway: nothing may stay behind.
+        self.layer.close(&self.core, DisconnectReason::ForcedClose);
+        self.core.remove_session(&self.id);
+        self.core.sequencer.remove(self.link.key);
+        self.core.stats.connection_closed();
+    }
+}

@@ -1,0 +1,470 @@
+//! What runs over a session: Socket.IO with its namespaces, or a bare Engine.IO program.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    SocketId,
+    auth::{Handshake, Role},
+    events::{Event, Handlers, Socket, SocketInner},
+    protocol::{
+        DisconnectReason, EventData, Frame,
+        client::{Client, Input, Violation},
+        packet::{Packet, PacketError},
+        session::Message,
+    },
+    server::{
+        Access, Config,
+        authorization::{EXPIRED, Refusal},
+        core::{Core, Program},
+        engine_app::{EngineApp, EngineSocket},
+        link::LinkRef,
+        worker::{Progress, Worker},
+    },
+};
+
+/// The layer above a session.
+pub(super) enum Layer {
+    SocketIo(SocketIo),
+    Engine {
+        app: Arc<dyn EngineApp>,
+        socket: EngineSocket,
+        remote_addr: IpAddr,
+        open: bool,
+    },
+}
+
+pub(super) struct SocketIo {
+    client: Client,
+    handshake: Handshake,
+    workers: Vec<Worker>,
+}
+
+impl Layer {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        link: &LinkRef,
+        handshake: Handshake,
+        now: Instant,
+    ) -> Self {
+        match &core.program {
+            Program::SocketIo(_) => {
+                let client = Client::new(core.config.client_limits(), now);
+                Self::SocketIo(SocketIo {
+                    client,
+                    handshake,
+                    workers: Vec::new(),
+                })
+            }
+            Program::Engine(app) => {
+                let socket = EngineSocket::new(Arc::clone(core), Arc::clone(link));
+                app.opened(&socket);
+                let remote_addr = handshake.remote_addr();
+                Self::Engine {
+                    app: Arc::clone(app),
+                    socket,
+                    remote_addr,
+                    open: true,
+                }
+            }
+        }
+    }
+
+    pub(super) fn remote_addr(&self) -> IpAddr {
+        match self {
+            Self::SocketIo(layer) => layer.handshake.remote_addr(),
+            Self::Engine { remote_addr, .. } => *remote_addr,
+        }
+    }
+
+    pub(super) fn count_packet(&mut self, now: Instant) -> Result<(), DisconnectReason> {
+        let Self::SocketIo(layer) = self else {
+            return Ok(());
+        };
+        let counted = layer.client.count_packet(now);
+        counted.map_err(|violation| layer.violated(&violation))
+    }
+
+    /// A message came.
+    pub(super) fn message(
+        &mut self,
+        core: &Arc<Core>,
+        link: &LinkRef,
+        message: Message,
+    ) -> Result<(), DisconnectReason> {
+        let layer = match self {
+            Self::SocketIo(layer) => layer,
+            Self::Engine { app, socket, .. } => {
+                app.message(socket, message);
+                return Ok(());
+            }
+        };
+        let input = match message {
+            Message::Text(text) => layer.client.text(text),
+            Message::Binary(bytes) => layer.client.binary(bytes),
+        };
+        let input = input.and_then(|input| layer.input(core, link, input));
+        input.map_err(|violation| layer.violated(&violation))
+    }
+
+    /// Whether a namespace has been joined; without namespaces there is nothing to wait for.
+    pub(super) fn has_connected(&self) -> bool {
+        match self {
+            Self::SocketIo(layer) => layer.client.has_connected(),
+            Self::Engine { .. } => true,
+        }
+    }
+
+    pub(super) fn connect_by(&self) -> Option<Instant> {
+        match self {
+            Self::SocketIo(layer) => layer.client.connect_by(),
+            Self::Engine { .. } => None,
+        }
+    }
+
+    /// Whether reading must wait for handlers.
+    pub(super) fn is_full(&self, config: &Config) -> bool {
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
+        let full =
+            |worker: &Worker| worker.is_full(config.max_queued_events, config.max_queued_bytes);
+        layer.workers.iter().any(full)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let Self::SocketIo(layer) = self else {
+            return None;
+        };
+        layer.workers.iter().filter_map(Worker::deadline).min()
+    }
+
+    /// Whether all handlers have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        match self {
+            Self::SocketIo(layer) => layer.workers.is_empty(),
+            Self::Engine { .. } => true,
+        }
+    }
+
+    /// Goes on with admissions and handlers. Says whether anything changed.
+    pub(super) fn poll(
+        &mut self,
+        core: &Arc<Core>,
+        open: bool,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
+        let (mut progress, mut index) = (false, 0);
+        while let Some(worker) = layer.workers.get_mut(index) {
+            match worker.poll(now, cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Progress::Ended) => {
+                    layer.workers.remove(index);
+                    progress = true;
+                }
+                Poll::Ready(Progress::Admitted(result)) => {
+                    layer.admitted(core, index, result, open, now);
+                    progress = true;
+                }
+            }
+        }
+        progress
+    }
+
+    /// Takes one socket out of its namespace, after telling why when there is a notice.
+    pub(super) fn end_socket(&mut self, core: &Core, id: &SocketId, notice: Option<&'static str>) {
+        let Self::SocketIo(layer) = self else { return };
+        if let Some(index) = layer.workers.iter().position(|worker| worker.is(id)) {
+            layer.end(core, index, notice);
+        }
+    }
+
+    /// Ends the sockets whose credential has run out. Says whether there were any.
+    pub(super) fn end_expired(&mut self, core: &Core, now: Instant) -> bool {
+        let Self::SocketIo(layer) = self else {
+            return false;
+        };
+        let mut ended = false;
+        for index in 0..layer.workers.len() {
+            if layer.workers[index].has_expired(now) {
+                layer.end(core, index, Some(EXPIRED));
+                ended = true;
+            }
+        }
+        ended
+    }
+
+    /// The session is over: all sockets leave.
+    pub(super) fn close(&mut self, core: &Core, reason: DisconnectReason) {
+        match self {
+            Self::SocketIo(layer) => {
+                for index in 0..layer.workers.len() {
+                    layer.leave(core, index, reason, None);
+                }
+            }
+            Self::Engine {
+                app, socket, open, ..
+            } => {
+                if std::mem::take(open) {
+                    app.closed(socket, reason);
+                }
+            }
+        }
+    }
+}
+
+impl SocketIo {
+    fn violated(&self, violation: &Violation) -> DisconnectReason {
+        tracing::info!(address = %self.handshake.remote_addr(), %violation, "closing a connection");
+        DisconnectReason::ParseError
+    }
+
+    fn input(
+        &mut self,
+        core: &Arc<Core>,
+        link: &LinkRef,
+        input: Option<Input>,
+    ) -> Result<(), Violation> {
+        match input {
+            None => Ok(()),
+            Some(Input::Connect { namespace, auth }) => {
+                let auth = auth.map(|auth| serde_json::from_str(&auth)).transpose();
+                let Ok(auth) = auth else {
+                    return Err(PacketError::ConnectPayload.into());
+                };
+                self.connect(core, link, &namespace, auth.unwrap_or(Value::Null))
+            }
+            Some(Input::Packet(packet)) => {
+                self.packet(core, packet);
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins to let the client into a namespace.
+    fn connect(
+        &mut self,
+        core: &Arc<Core>,
+        link: &LinkRef,
+        namespace: &str,
+        auth: Value,
+    ) -> Result<(), Violation> {
+        let Some((name, handlers)) = core.namespace(namespace) else {
+            self.client.left(namespace);
+            let refusal = Frame::connect_error(namespace, "Invalid namespace", None);
+            core.sequencer.send(link.key, Arc::new(refusal), false);
+            return Ok(());
+        };
+        // Those that were left may still have a handler to end.
+        if self.workers.len() >= 2 * core.config.max_namespaces {
+            return Err(Violation::TooManyNamespaces);
+        }
+        let admission = admit(
+            Arc::clone(core),
+            Arc::clone(link),
+            Arc::clone(name),
+            self.handshake.with_auth(auth),
+        );
+        self.workers.push(Worker::new(
+            Arc::clone(name),
+            link.key,
+            Arc::<Handlers>::clone(handlers),
+            Box::pin(admission),
+            core.config.handler_timeout,
+        ));
+        Ok(())
+    }
+
+    fn admitted(
+        &mut self,
+        core: &Arc<Core>,
+        index: usize,
+        result: Result<Socket, Refusal>,
+        open: bool,
+        now: Instant,
+    ) {
+        let worker = &mut self.workers[index];
+        let address = self.handshake.remote_addr();
+        let namespace = Arc::clone(&worker.namespace);
+        let socket = match result {
+            Ok(socket) if open => socket,
+            Ok(socket) => {
+                core.authorization.remove(&socket);
+                return worker.abandon();
+            }
+            Err(refusal) => {
+                log_refusal(&refusal, address);
+                self.client.left(&namespace);
+                if open {
+                    let data = json!({"code": refusal.code()});
+                    let frame = Frame::connect_error(&namespace, refusal.code(), Some(&data));
+                    core.sequencer.send(worker.key, Arc::new(frame), false);
+                }
+                return worker.abandon();
+            }
+        };
+        let user = socket.identity().user.id.clone();
+        tracing::info!(socket = %socket.id(), %user, %address, "connected");
+        let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
+        socket.set_connected(true);
+        core.sequencer
+            .enter(&socket, &socket.access().rooms(), Arc::new(welcome));
+        core.stats.socket_connected();
+        self.client.joined(&namespace);
+        worker.join(socket.clone(), now);
+        // What happened while it was being let in.
+        if socket.take_changed() {
+            core.authorization.recheck(&user);
+        }
+        if let Some(notice) = socket.ended() {
+            self.end(core, index, notice);
+        }
+    }
+
+    fn packet(&mut self, core: &Core, packet: Packet) {
+        let namespace = packet.namespace();
+        let joined =
+            |worker: &Worker| worker.socket().is_some() && *worker.namespace == **namespace;
+        let Some(index) = self.workers.iter().position(joined) else {
+            return;
+        };
+        let worker = &mut self.workers[index];
+        let Some(socket) = worker.socket().cloned() else {
+            return;
+        };
+        match packet {
+            Packet::Event { id, event, .. } => {
+                let ack = id.map(|id| socket.new_ack(id));
+                worker.push(Event::new(socket, event, ack));
+            }
+            Packet::Ack { id, arguments, .. } => socket.acks().resolve(id, arguments),
+            Packet::Disconnect { .. } => {
+                self.leave(
+                    core,
+                    index,
+                    DisconnectReason::ClientNamespaceDisconnect,
+                    None,
+                );
+            }
+            // The client's state machine has handed it over as an `Input::Connect`.
+            Packet::Connect { .. } => {}
+        }
+    }
+
+    fn end(&mut self, core: &Core, index: usize, notice: Option<&'static str>) {
+        let namespace = &self.workers[index].namespace;
+        let notice = notice
+            .and_then(|reason| EventData::new("session:ended", &json!({"reason": reason})).ok());
+        let notice = notice.map(|event| Arc::new(Frame::event(namespace, None, &event)));
+        let farewell = notice
+            .into_iter()
+            .chain([Arc::new(Frame::disconnect(namespace))]);
+        let farewell: Vec<_> = farewell.collect();
+        self.leave(
+            core,
+            index,
+            DisconnectReason::ServerNamespaceDisconnect,
+            Some(farewell),
+        );
+    }
+
+    fn leave(
+        &mut self,
+        core: &Core,
+        index: usize,
+        reason: DisconnectReason,
+        farewell: Option<Vec<Arc<Frame>>>,
+    ) {
+        let worker = &mut self.workers[index];
+        let Some(socket) = worker.socket().cloned() else {
+            return;
+        };
+        let identity = socket.identity();
+        tracing::info!(socket = %socket.id(), user = %identity.user.id, address = %self.handshake.remote_addr(), %reason, "disconnected");
+        socket.set_connected(false);
+        core.sequencer.exit(&socket, farewell.into_iter().flatten());
+        core.authorization.remove(&socket);
+        core.stats.socket_disconnected();
+        socket.acks().clear();
+        self.client.left(&worker.namespace);
+        worker.leave(reason);
+    }
+}
+
+/// Finds out who the client is and what it may see.
+async fn admit(
+    core: Arc<Core>,
+    link: LinkRef,
+    namespace: Arc<str>,
+    handshake: Handshake,
+) -> Result<Socket, Refusal> {
+    let within = core.config.admission_timeout;
+    let admit = async {
+        let identity = core.authorization.identify(&handshake).await?;
+        let nothing = Access {
+            role: Role::Member,
+            guilds: Vec::new(),
+        };
+        let socket = Socket::new(SocketInner::new(
+            Arc::clone(&core),
+            link,
+            namespace,
+            handshake,
+            identity,
+            nothing,
+        ));
+        // Indexed before the look, so that no change after it is missed.
+        core.authorization.insert(&socket);
+        let indexed = Indexed {
+            core: &core,
+            socket: Some(socket.clone()),
+        };
+        socket.set_access(core.authorization.admit(socket.identity()).await?);
+        indexed.keep();
+        Ok(socket)
+    };
+    let timeout = |e: tokio::time::error::Elapsed| Err(Refusal::Unavailable(e.into()));
+    tokio::time::timeout(within, admit)
+        .await
+        .unwrap_or_else(timeout)
+}
+
+/// Takes a socket out of the index unless it was let in.
+struct Indexed<'a> {
+    core: &'a Core,
+    socket: Option<Socket>,
+}
+
+impl Indexed<'_> {
+    fn keep(mut self) {
+        self.socket = None;
+    }
+}
+
+impl Drop for Indexed<'_> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            self.core.authorization.remove(&socket);
+        }
+    }
+}
+
+fn log_refusal(refusal: &Refusal, address: IpAddr) {
+    let cause = crate::server::cluster::chain(refusal);
+    match refusal {
+        Refusal::Unavailable(_) => {
+            tracing::error!(%address, cause, "refused: it cannot be found out who may connect")
+        }
+        _ => tracing::info!(%address, cause, code = refusal.code(), "refused"),
+    }
+}

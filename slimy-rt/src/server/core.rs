@@ -1,0 +1,107 @@
+//! What every part of a running server shares.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Config,
+    admission::Admission,
+    authorization::Authorization,
+    cluster::Cluster,
+    engine_app::EngineApp,
+    forwarded::TrustedProxies,
+    link::{Link, LinkRef},
+    lock,
+    origin::Origins,
+    sequencer::Sequencer,
+    stats::Stats,
+    wheel::Wheel,
+};
+use crate::{
+    EngineId,
+    events::Handlers,
+    protocol::{DisconnectReason, Frame},
+};
+
+/// What runs over the sessions.
+#[derive(Debug)]
+pub(crate) enum Program {
+    SocketIo(HashMap<Arc<str>, Arc<Handlers>>),
+    Engine(Arc<dyn EngineApp>),
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) origins: Origins,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) program: Program,
+    pub(crate) sequencer: Arc<Sequencer>,
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) authorization: Arc<Authorization>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) wheel: Arc<Wheel<Link>>,
+    pub(crate) stats: Arc<Stats>,
+    /// Every connection's task.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) background: TaskTracker,
+    /// Ends the background tasks.
+    pub(crate) stop: CancellationToken,
+    /// The one ping that everybody is sent.
+    pub(crate) ping: Arc<Frame>,
+    pub(super) sessions: Mutex<HashMap<EngineId, LinkRef>>,
+    pub(super) closing: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn namespace(&self, name: &str) -> Option<(&Arc<str>, &Arc<Handlers>)> {
+        match &self.program {
+            Program::SocketIo(namespaces) => namespaces.get_key_value(name),
+            Program::Engine(_) => None,
+        }
+    }
+
+    /// How large a message may be before the client has joined a namespace.
+    pub(crate) fn first_payload_bound(&self) -> usize {
+        match &self.program {
+            Program::SocketIo(_) => self
+                .config
+                .max_payload
+                .min(self.config.max_payload_before_connect),
+            Program::Engine(_) => self.config.max_payload,
+        }
+    }
+
+    pub(crate) fn insert_session(&self, id: EngineId, link: LinkRef) {
+        lock(&self.sessions).insert(id, link);
+    }
+
+    pub(crate) fn remove_session(&self, id: &EngineId) {
+        lock(&self.sessions).remove(id);
+    }
+
+    pub(crate) fn session(&self, id: &str) -> Option<LinkRef> {
+        lock(&self.sessions).get(id).cloned()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// How long a connection may take to write what is pending; a shutdown has a limit of its own, and drops what remains.
+    pub(crate) fn closing_time(&self, reason: DisconnectReason) -> Duration {
+        match reason {
+            DisconnectReason::ServerShuttingDown => Duration::from_secs(3600),
+            _ => self.config.close_timeout,
+        }
+    }
+}
