@@ -19,6 +19,7 @@ use slimy_rt::{
 use crate::{
     config::{LoginArgs, SameSiteArg, ServeArgs},
     failure::{Failure, chain},
+    values::Recovery,
 };
 
 /// The largest file with secrets, in bytes.
@@ -56,6 +57,9 @@ pub(crate) enum Users {
 impl Settings {
     pub(crate) fn new(login: LoginArgs, args: ServeArgs) -> Result<Self, Failure> {
         check_urls(&args)?;
+        if let Recovery(Some(wanted)) = args.recovery {
+            tracing::debug!(?wanted, "lost connections are not resumed by this version");
+        }
         let listen = args.listen().map_err(Failure::config)?;
         let mut cookie = LoginCookie::new(&*login.cookie_name);
         cookie = cookie.same_site(match args.cookie_samesite {
