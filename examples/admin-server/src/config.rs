@@ -114,7 +114,7 @@ pub(crate) struct ServeArgs {
         global = true
     )]
     pub(crate) sessions: String,
-    /// A JSON file {"<userId>":{"guilds":[…],"role?"}} that is loaded at start and on SIGHUP
+    /// A JSON file {"USER":{"guilds":[{"id":"…","name":"…"}],"role":"admin"}}, loaded at start and on SIGHUP
     #[arg(long, env = "SESSIONS_FILE", value_name = "FILE")]
     pub(crate) sessions_file: Option<PathBuf>,
     /// What carries messages between nodes

@@ -214,16 +214,17 @@ fn check_demo(listen: SocketAddr, args: &ServeArgs) -> Result<(), Failure> {
 }
 
 fn server(args: &ServeArgs) -> Config {
-    let mut config = Config::default();
-    config.ping_interval = args.ping_interval_ms;
-    config.ping_timeout = args.ping_timeout_ms;
-    config.connect_timeout = args.connect_timeout_ms;
-    config.max_payload = args.max_payload;
-    config.packet_rate = args.packet_rate.0;
-    config.max_connections = args.max_connections;
-    config.max_connections_per_ip = args.max_connections_per_ip;
-    config.handshakes_per_second = args.handshakes_per_second;
-    config
+    Config {
+        ping_interval: args.ping_interval_ms,
+        ping_timeout: args.ping_timeout_ms,
+        connect_timeout: args.connect_timeout_ms,
+        max_payload: args.max_payload,
+        packet_rate: args.packet_rate.0,
+        max_connections: args.max_connections,
+        max_connections_per_ip: args.max_connections_per_ip,
+        handshakes_per_second: args.handshakes_per_second,
+        ..Config::default()
+    }
 }
 
 fn chat(args: &ServeArgs) -> ChatConfig {
