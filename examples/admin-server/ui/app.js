@@ -137,6 +137,7 @@ async function start() {
   $("guild").replaceChildren(...me.guilds.map(({ id, name }) => new Option(name ?? id, id)));
   draw();
   show("chat");
+  $("text").focus();
   $("state").textContent = "connecting…";
   socket = new Socket()
     .on("connect", () => ($("state").textContent = "connected"))
@@ -172,11 +173,21 @@ function draw() {
     const time = document.createElement("time");
     time.dateTime = ts;
     time.textContent = ` ${new Date(ts).toLocaleTimeString()}`;
-    row.append(name, time, adminOnly ? " (admins only)" : "", `\n${text}`);
+    const tag = document.createElement("span");
+    tag.className = "tag";
+    tag.textContent = adminOnly ? " (admins only)" : "";
+    row.append(name, time, tag, `\n${text}`);
     row.classList.toggle("pending", Boolean(pending));
     return row;
   });
-  $("messages").replaceChildren(...rows);
+  const list = $("messages");
+  // Who reads older messages is not torn away from them.
+  const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  list.replaceChildren(...rows);
+  if (follow) toEnd();
+}
+
+function toEnd() {
   $("messages").scrollTop = $("messages").scrollHeight;
 }
 
@@ -189,6 +200,7 @@ async function send() {
   const pending = { messageId, guildId, adminOnly, text, ts: new Date().toISOString(), from, pending: true };
   $("error").textContent = "";
   $("text").value = "";
+  toEnd();
   if (text.trim()) keep(pending);
   try {
     const ack = await socket.ask("chat:message", { text, guildId, adminOnly, messageId });
@@ -218,7 +230,10 @@ async function logOut() {
 
 $("users").addEventListener("click", ({ target }) => target.dataset.user && logIn(target.dataset.user));
 $("logout").addEventListener("click", logOut);
-$("guild").addEventListener("change", draw);
+$("guild").addEventListener("change", () => {
+  draw();
+  toEnd();
+});
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   send();

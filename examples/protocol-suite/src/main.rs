@@ -5,7 +5,8 @@
 //! cargo run --release -p protocol-suite -- socket [--port 3000]
 //! ```
 //! `engine` echoes every message at `/engine.io/`. `socket` greets with the handshake's auth at `/socket.io/`, sends messages back,
-//! and acknowledges with what it got. Port 0 picks a free one; the line `listening on http://…` says which.
+//! and acknowledges with what it got; beyond what the suites ask for, `ask` has the client acknowledge, and `bye` closes the connection.
+//! Port 0 picks a free one; the line `listening on http://…` says which.
 
 use std::{
     error::Error,
@@ -132,6 +133,14 @@ fn main_namespace() -> Namespace {
                 Ok(question) => answer_back(event.socket(), &question).await,
                 Err(e) => log(Err(e.into())),
             }
+        })
+        .on("bye", |event: Event| async move {
+            // What was sent before the close must still arrive.
+            match EventData::from_arguments("last", event.arguments()) {
+                Ok(last) => log(event.socket().emit_data(&last)),
+                Err(e) => log(Err(e.into())),
+            }
+            event.socket().close();
         })
 }
 
