@@ -129,8 +129,9 @@ describe("behind a trusted proxy", () => {
     const headers = hops === undefined ? {} : { "x-forwarded-for": hops };
     try {
       return await RawSocket.engine(server, { headers });
-    } catch {
-      assert.equal((await refusedUpgrade(server, { headers })).status, 503);
+    } catch (error) {
+      // One attempt only: by a second one the place could be free.
+      assert.match(error.message, /\b503\b/);
       return false;
     }
   };

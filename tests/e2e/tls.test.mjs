@@ -52,6 +52,13 @@ describe("over TLS", () => {
     });
   }
 
+  it("polling upgrades to WebSocket", async () => {
+    const alice = await server.connect("alice", "member", { transports: ["polling", "websocket"], ca });
+    await eventually(() => alice.socket.io.engine.transport.name === "websocket", "the upgrade");
+    assert.equal((await alice.say({ text: "upgraded", guildId: GUILD })).ok, true);
+    assert.deepEqual(alice.history, [["connect"]]);
+  });
+
   it("a client that does not know the certificate does not connect", async () => {
     const client = server.client({ cookie: server.cookie("alice") });
     const { data } = await client.refused();

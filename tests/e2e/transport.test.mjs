@@ -71,6 +71,37 @@ for (const [what, options] of Object.entries(TRANSPORTS)) {
       assert.deepEqual(Buffer.from(await within(binary, "a binary ack")), Buffer.from([1, 2, 3]));
     });
 
+    it("acknowledges what the server asks, plain and binary", async () => {
+      await connect();
+      const answers = new Queue("answer");
+      client.socket.on("answer", (...args) => answers.push(args));
+      client.socket.on("question", (...args) => args.pop()(...args, "yes"));
+      client.socket.emit("ask", 1, { a: ["b"] });
+      assert.deepEqual(await answers.next(), [1, { a: ["b"] }, "yes"]);
+      client.socket.emit("ask", Buffer.from([1, 2, 3]));
+      const [bytes, yes] = await answers.next();
+      assert.deepEqual([Buffer.from(bytes), yes], [Buffer.from([1, 2, 3]), "yes"]);
+      client.socket.emit("ask");
+      assert.deepEqual(await answers.next(), ["yes"]);
+    });
+
+    it("does not wait forever for an acknowledgement", async () => {
+      await connect();
+      const answer = new Promise((resolve) => client.socket.on("answer", resolve));
+      client.socket.emit("ask", "anyone?");
+      assert.match(await within(answer, "the timeout", 3_000), /^error: /);
+    });
+
+    it("gets what was sent right before the server closes", async () => {
+      for (let i = 0; i < 50; i++) {
+        await connect();
+        const last = new Promise((resolve) => client.socket.on("last", resolve));
+        client.socket.emit("bye", i);
+        assert.equal(await within(last, `the last event of connection ${i}`), i);
+        assert.equal(await client.life("disconnect"), "transport close");
+      }
+    });
+
     it("keeps the order of 300 events, across the upgrade as well", async () => {
       await connect();
       for (let i = 0; i < 300; i++) client.socket.emit("message", i);

@@ -73,6 +73,26 @@ describe("connecting", () => {
     assert.equal(auth, '42["auth",{}]');
   });
 
+  it("over polling a CONNECT has at most 64 KiB, a later event the usual limit", async () => {
+    const session = await Polling.open(suite);
+    const connect = (length) => `40{"token":"${"a".repeat(length)}"}`;
+    assert.equal((await session.post(connect(65_536))).status, 413);
+    assert.equal((await session.post(connect(60_000))).body, "ok");
+    assert.match((await session.packets(2))[0], /^40\{"sid":/);
+    const text = "a".repeat(900_000);
+    assert.equal((await session.post(`42["message","${text}"]`)).body, "ok");
+    assert.deepEqual(await session.packets(1), [`42["message-back","${text}"]`]);
+  });
+
+  it("over WebSocket too, and the connection ends", async () => {
+    await engine();
+    socket.send(`40{"token":"${"a".repeat(65_536)}"}`);
+    assert.equal((await socket.end(900)).code, 1009);
+    await engine();
+    socket.send(`40{"token":"${"a".repeat(60_000)}"}`);
+    assert.match(await socket.next(), /^40\{"sid":/);
+  });
+
   it("nobody who connects nowhere stays longer than a second", async () => {
     const begin = Date.now();
     await engine();

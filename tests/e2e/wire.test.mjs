@@ -299,6 +299,17 @@ describe("upgrade", () => {
     assert.equal(await socket.next(), "4pending");
   });
 
+  it("takes a large message right behind the 5", async () => {
+    const session = await Polling.open(echo);
+    const socket = await probe(echo, session);
+    const large = `4${"a".repeat(500_000)}`;
+    socket.send("5");
+    socket.send(large);
+    socket.send("4next");
+    assert.equal(await socket.next(), large);
+    assert.equal(await socket.next(), "4next");
+  });
+
   const wrong = { "no probe": ["4hello"], "another word": ["2pro"], "a message after the probe": ["2probe", "4hello"] };
   for (const [what, frames] of Object.entries(wrong)) {
     it(`${what} closes the new transport only`, async () => {
