@@ -7,8 +7,7 @@ use bytestring::ByteString;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use slimy_rt::protocol::{
-    engine,
-    frame::{EventData, Frame, Placeholder},
+    EventData, Frame, Placeholder, engine,
     packet::{Decoder, Packet, PacketLimits},
 };
 

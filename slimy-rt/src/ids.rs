@@ -272,7 +272,7 @@ impl fmt::Display for MessageId {
 }
 
 /// Twenty base64url characters: 120 bits from the operating system.
-fn random_text() -> String {
+pub(crate) fn random_text() -> String {
     let mut bytes = [0; 15];
     // Without randomness there are no unguessable ids, and so nothing that may go on.
     getrandom::fill(&mut bytes).expect("the operating system provides randomness");

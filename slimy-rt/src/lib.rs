@@ -1,6 +1,8 @@
 //! slimy-rt: real-time admin back-ends.
 mod ids;
 pub use ids::*;
+#[cfg(feature = "api")]
+pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod chat;

@@ -1,2 +1,60 @@
-//! Placeholder.
-fn main() {}
+//! The complete admin chat server: slimy-rt, its memory backends, the HTTP routes, and a small page.
+//!
+//! `config` reads flags and environment, `settings` makes sense of them, `assemble` builds the server from its parts, `run` serves it.
+
+mod assemble;
+mod commands;
+mod config;
+mod demo;
+mod failure;
+mod pages;
+mod run;
+mod sessions_file;
+mod settings;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use tracing_subscriber::EnvFilter;
+
+use self::{
+    config::{Cli, Command},
+    failure::Failure,
+    settings::Settings,
+};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("admin-server: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn start() -> Result<(), Failure> {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Some(Command::Token(token)) => commands::token(token, &cli.login),
+        Some(Command::Sessions(sessions)) => commands::sessions(&sessions, &cli.serve.sessions),
+        None => {
+            log_to_stderr();
+            config::warn_of_visible_secrets(&matches);
+            run::run(Settings::new(cli.login, cli.serve)?)
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+}

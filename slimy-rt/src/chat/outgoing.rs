@@ -69,7 +69,7 @@ impl<'a> Author<'a> {
 const LAST_MS: u64 = 253_402_300_799_999;
 
 /// Milliseconds of Unix time as `2026-11-22T18:00:00.000Z`: always 24 characters; later than the year 9999 stays there.
-pub(super) fn timestamp(unix_ms: u64) -> String {
+pub(crate) fn timestamp(unix_ms: u64) -> String {
     let unix_ms = unix_ms.min(LAST_MS);
     let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::*;
+use super::{
+    super::{EncodeError, Placeholder},
+    *,
+};
 
 fn event(json: &str) -> EventData {
     EventData::from_parts(json.into(), Vec::new()).unwrap()

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, protocol::Role};
 
 use super::{
+    AckData, EventData, Frame, Placeholder,
     engine::{self, decode_payload, decode_text},
-    frame::{AckData, EventData, Frame, Placeholder},
     packet::{Decoder, Packet, PacketLimits, RESERVED_EVENTS},
 };
 

@@ -1,0 +1,118 @@
+//! Runs the server: listens, follows signals, and stops in good order.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use slimy_rt::server::serve::{ServeConfig, serve};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assemble::{Reload, assemble},
+    failure::Failure,
+    settings::Settings,
+};
+
+/// All of the shutdown: an operator's patience.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How long clients may take to be told and to get what is queued.
+const FLUSH: Duration = Duration::from_secs(8);
+/// How long requests in flight may take.
+const REQUESTS: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or Ctrl-C.
+pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    if let Some(threads) = settings.worker_threads {
+        runtime.worker_threads(threads.get());
+    }
+    let runtime = runtime.enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::start(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(listen(settings));
+    // What is still running was given its time.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn listen(settings: Settings) -> Result<(), Failure> {
+    let cannot =
+        |error: io::Error| Failure::start(format!("cannot listen on {}: {error}", settings.listen));
+    let listener = TcpListener::bind(settings.listen).await.map_err(cannot)?;
+    let addr = listener.local_addr().map_err(cannot)?;
+    let config = ServeConfig {
+        shutdown_timeout: REQUESTS,
+        tls: settings.tls.clone(),
+        ..ServeConfig::default()
+    };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let stop = CancellationToken::new();
+    let app = assemble(settings, stop.clone())?;
+    let signals = Signals::new()
+        .map_err(|error| Failure::start(format!("cannot follow signals: {error}")))?;
+    let serving = tokio::spawn(serve(listener, app.router, config, stop.clone()));
+    announce(scheme, addr)
+        .map_err(|error| Failure::start(format!("cannot write to stdout: {error}")))?;
+
+    signals.until_stop(app.reload).await;
+    tracing::info!("shutting down");
+    // First nobody else gets in, then those who are in are told.
+    stop.cancel();
+    let stopped = async { tokio::join!(app.server.shutdown(FLUSH), serving).1 };
+    match timeout(SHUTDOWN, stopped).await {
+        Ok(Ok(())) => tracing::info!("stopped"),
+        Ok(Err(error)) => tracing::error!(%error, "serving failed"),
+        Err(_) => tracing::warn!("not everything ended in time"),
+    }
+    Ok(())
+}
+
+fn announce(scheme: &str, addr: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {scheme}://{addr}")?;
+    stdout.flush()
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads on SIGHUP; ends on SIGTERM and on Ctrl-C.
+    async fn until_stop(mut self, reload: Reload) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    let reload = reload.clone();
+                    if let Err(error) = tokio::task::spawn_blocking(move || reload.reload()).await {
+                        tracing::error!(%error, "the reload failed");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Whether the server is there: for people, balancers and orchestrators.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{ApiError, ApiState, ErrorCode};
+use crate::chat::timestamp;
+
+#[derive(Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+    /// Whole seconds.
+    uptime: u64,
+    timestamp: String,
+    version: Box<str>,
+}
+
+pub(super) async fn health(State(state): State<ApiState>) -> Json<Health> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Json(Health {
+        status: "ok",
+        uptime: state.inner.started.elapsed().as_secs(),
+        timestamp: timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+        version: state.inner.version.clone(),
+    })
+}
+
+pub(super) async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Says no while the server starts or stops, and never because of a broker: its clients go on without it.
+pub(super) async fn ready(State(state): State<ApiState>) -> Result<StatusCode, ApiError> {
+    if state.server().is_ready() {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        let message = "The server is starting or shutting down.";
+        Err(ApiError::new(ErrorCode::Unavailable, message))
+    }
+}
