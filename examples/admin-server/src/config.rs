@@ -13,7 +13,7 @@ use slimy_rt::{
     chat::{Audience, ChatRate},
 };
 
-use crate::values::{PacketLimit, duration, listen_address, recovery};
+use crate::values::{PacketLimit, Recovery, duration, listen_address};
 
 /// The admin chat server. Without a JWT secret it runs as a demo, on this machine only.
 #[derive(Debug, Parser)]
@@ -114,7 +114,7 @@ pub(crate) struct ServeArgs {
         global = true
     )]
     pub(crate) sessions: String,
-    /// A JSON file {"<userId>":{"guilds":[…],"role?"}} that is loaded at start and on SIGHUP
+    /// A JSON file {"USER":{"guilds":[{"id":"…","name":"…"}],"role":"admin"}}, loaded at start and on SIGHUP
     #[arg(long, env = "SESSIONS_FILE", value_name = "FILE")]
     pub(crate) sessions_file: Option<PathBuf>,
     /// What carries messages between nodes
@@ -231,8 +231,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) handshakes_per_second: u32,
     /// How long a client that lost its connection could resume, or off. Checked only: this version keeps no state of lost connections yet
-    #[arg(long, env = "RECOVERY", default_value = "2m", value_parser = recovery, value_name = "TIME")]
-    recovery: Option<Duration>,
+    #[arg(long, env = "RECOVERY", default_value = "2m", value_name = "TIME")]
+    pub(crate) recovery: Recovery,
     /// Threads that work [default: one for each core]
     #[arg(long, env = "WORKER_THREADS", value_name = "N")]
     pub(crate) worker_threads: Option<NonZeroUsize>,

@@ -19,6 +19,7 @@ use slimy_rt::{
 use crate::{
     config::{LoginArgs, SameSiteArg, ServeArgs},
     failure::{Failure, chain},
+    values::Recovery,
 };
 
 /// The largest file with secrets, in bytes.
@@ -56,6 +57,9 @@ pub(crate) enum Users {
 impl Settings {
     pub(crate) fn new(login: LoginArgs, args: ServeArgs) -> Result<Self, Failure> {
         check_urls(&args)?;
+        if let Recovery(Some(wanted)) = args.recovery {
+            tracing::debug!(?wanted, "lost connections are not resumed by this version");
+        }
         let listen = args.listen().map_err(Failure::config)?;
         let mut cookie = LoginCookie::new(&*login.cookie_name);
         cookie = cookie.same_site(match args.cookie_samesite {
@@ -210,16 +214,17 @@ fn check_demo(listen: SocketAddr, args: &ServeArgs) -> Result<(), Failure> {
 }
 
 fn server(args: &ServeArgs) -> Config {
-    let mut config = Config::default();
-    config.ping_interval = args.ping_interval_ms;
-    config.ping_timeout = args.ping_timeout_ms;
-    config.connect_timeout = args.connect_timeout_ms;
-    config.max_payload = args.max_payload;
-    config.packet_rate = args.packet_rate.0;
-    config.max_connections = args.max_connections;
-    config.max_connections_per_ip = args.max_connections_per_ip;
-    config.handshakes_per_second = args.handshakes_per_second;
-    config
+    Config {
+        ping_interval: args.ping_interval_ms,
+        ping_timeout: args.ping_timeout_ms,
+        connect_timeout: args.connect_timeout_ms,
+        max_payload: args.max_payload,
+        packet_rate: args.packet_rate.0,
+        max_connections: args.max_connections,
+        max_connections_per_ip: args.max_connections_per_ip,
+        handshakes_per_second: args.handshakes_per_second,
+        ..Config::default()
+    }
 }
 
 fn chat(args: &ServeArgs) -> ChatConfig {

@@ -22,11 +22,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis))
 }
 
-/// Reads how long a client that lost its connection can resume: a time, or `off`.
-pub(crate) fn recovery(text: &str) -> Result<Option<Duration>, String> {
-    match text {
-        "off" => Ok(None),
-        time => duration(time).map(Some),
+/// How long a client that lost its connection can resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recovery(pub(crate) Option<Duration>);
+
+impl FromStr for Recovery {
+    type Err = String;
+
+    /// Reads a time, or `off`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            time => duration(time).map(Some).map(Self),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod cookie;
 mod error;
 mod health;
 mod manners;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc, time::Instant};
 

@@ -155,7 +155,10 @@ impl Decision {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
             }
         }
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        let origin = HeaderValue::from_static("Origin");
+        if !headers.get_all(header::VARY).iter().any(|v| v == origin) {
+            headers.append(header::VARY, origin);
+        }
     }
 
     /// The answer to a preflight: 204 with what is allowed, or `None` for an origin that is refused.

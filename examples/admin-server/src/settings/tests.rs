@@ -1,16 +1,18 @@
 //! What flags amount to, and how mistakes are told. The environment is the test's own, not the machine's.
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, builder::Resettable};
 
 use super::*;
 use crate::config::Cli;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The settings for these flags; what no flag says must not come from the environment, so the variables that would hurt are flags too.
+/// The settings for these flags.
 fn settings(flags: &[&str]) -> Result<Settings, Failure> {
-    let cli = Cli::try_parse_from([&["admin-server"], flags].concat())
-        .map_err(|e| Failure::config(e.to_string()))?;
+    let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let matches = command.try_get_matches_from([&["admin-server"], flags].concat());
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.map_err(|error| Failure::config(error.to_string()))?;
     Settings::new(cli.login, cli.serve)
 }
 
