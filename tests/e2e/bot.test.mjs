@@ -32,7 +32,7 @@ function assertReply(message, { messageId, text, adminOnly = false, guildId = GU
 }
 
 function assertFailed(message, messageId) {
-  const { ts, adminOnly, ...rest } = message;
+  const { ts, ...rest } = message;
   assert.match(ts, TS);
   assert.deepEqual(rest, {
     messageId: `${messageId}-bot-error`,

@@ -38,7 +38,10 @@ class Socket {
     this.#closed = true;
     clearTimeout(this.#again);
     clearTimeout(this.#silence);
-    this.ws?.close();
+    if (!this.ws) return;
+    // What is still on its way is nobody's any more.
+    this.ws.onmessage = null;
+    this.ws.close();
   }
 
   #received(data) {

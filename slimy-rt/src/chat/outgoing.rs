@@ -13,7 +13,9 @@ use crate::{
 pub(super) struct Outgoing<'a> {
     pub(super) message_id: &'a str,
     pub(super) guild_id: &'a GuildId,
-    pub(super) admin_only: bool,
+    /// Left out of the notice that the bot is unavailable: that has no audience.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) admin_only: Option<bool>,
     pub(super) text: &'a str,
     pub(super) ts: &'a str,
     pub(super) from: Author<'a>,
@@ -148,7 +150,7 @@ mod tests {
         let mut message = Outgoing {
             message_id: "m",
             guild_id: &guild,
-            admin_only: false,
+            admin_only: Some(false),
             text: "a/\u{2028}\\\n",
             ts: "2026-11-22T18:00:00.000Z",
             from: Author::user(&user, Role::Club),

@@ -168,8 +168,12 @@ impl Service {
             guilds: &access.guilds,
         };
         let publish = |message: &Outgoing<'_>| {
-            self.to_audience(&socket.emitter(), message.guild_id, message.admin_only)
-                .emit(EVENT, message)
+            self.to_audience(
+                &socket.emitter(),
+                message.guild_id,
+                message.admin_only == Some(true),
+            )
+            .emit(EVENT, message)
         };
         let received = self
             .receive(sender, event.arguments().arg(0), publish)
@@ -234,7 +238,7 @@ impl Service {
         let published = publish(&Outgoing {
             message_id: id.as_str(),
             guild_id: &incoming.guild,
-            admin_only: incoming.admin_only,
+            admin_only: Some(incoming.admin_only),
             text: &incoming.text,
             ts: &ts,
             from: Author::user(sender.user, sender.role),
@@ -328,7 +332,7 @@ impl Asked {
         Outgoing {
             message_id: id,
             guild_id: &self.question.guild,
-            admin_only: self.admin_only,
+            admin_only: Some(self.admin_only),
             text,
             ts,
             from: Author::BOT,
@@ -338,6 +342,7 @@ impl Asked {
 
     fn unavailable<'a>(&'a self, id: &'a str, ts: &'a str) -> Outgoing<'a> {
         Outgoing {
+            admin_only: None,
             from: Author::SYSTEM,
             error: Some("bot_unavailable"),
             ..self.reply(

@@ -60,6 +60,7 @@ enum Transport {
 #[derive(Clone, Copy)]
 struct Closing {
     until: Instant,
+    flushed: bool,
     /// A polling client is told by its next GET.
     lingers: bool,
 }
@@ -432,21 +433,27 @@ impl Connection {
         let within = self.core.closing_time(reason);
         self.closing = Some(Closing {
             until: now + within,
+            flushed: false,
             lingers,
         });
     }
 
     fn poll_closing(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(closing) = self.closing else {
+        let Some(closing) = &mut self.closing else {
             return Poll::Pending;
         };
+        if !closing.flushed && self.link.is_flushed() {
+            // From here on it is only the peer's goodbye that is waited for.
+            closing.flushed = true;
+            closing.until = closing.until.min(now + self.core.config.close_timeout);
+        }
         let late = now >= closing.until;
         let gone = match &mut self.transport {
             Transport::Gone => true,
             Transport::Polling(_) => late || !closing.lingers,
             // Once all is written, a short read to the end: closing with unread input would reset the connection.
             Transport::WebSocket(websocket) => {
-                late || websocket.poll_drain(cx).is_ready() && self.link.is_flushed()
+                late || websocket.poll_drain(cx).is_ready() && closing.flushed
             }
         };
         if gone {

@@ -1,0 +1,238 @@
+//! What handlers can rely on, and what they cannot break.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::json;
+use slimy_rt::{
+    events::{AckError, Event, Namespace, Socket},
+    protocol::{DisconnectReason, EventData},
+    server::{Config, Server},
+};
+use slimy_rt_tests::{
+    client::Client,
+    node::{ByHeader, Node},
+};
+
+fn config() -> Config {
+    Config {
+        ping_interval: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(200),
+        handler_timeout: Duration::from_millis(600),
+        ..Config::default()
+    }
+}
+
+async fn node(namespace: Namespace, config: Config) -> Node {
+    Node::start(
+        Server::builder(ByHeader)
+            .config(config)
+            .namespace(namespace),
+    )
+    .await
+}
+
+async fn answer(mut event: Event) {
+    if let Some(ack) = event.take_ack() {
+        ack.send(&json!({"ok": true})).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_event_and_answers_it() {
+    let namespace = Namespace::new("/")
+        .on("panic", |_: Event| async {
+            panic!("a handler's own mistake")
+        })
+        .on("fine", answer);
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send(r#"421["panic"]"#).await;
+    assert_eq!(
+        client.text().await,
+        r#"431[{"code":"server_error","error":"server_error"}]"#
+    );
+    client.send(r#"422["fine"]"#).await;
+    assert_eq!(client.text().await, r#"432[{"ok":true}]"#);
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_is_given_up_and_pings_go_on_meanwhile() {
+    let namespace = Namespace::new("/")
+        .on("hang", |_: Event| std::future::pending::<()>())
+        .on("fine", answer);
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send(r#"421["hang"]"#).await;
+    client.send(r#"422["fine"]"#).await;
+    // The handler's time is longer than ping interval and timeout together: without pongs the client would be gone.
+    assert_eq!(
+        client.text().await,
+        r#"431[{"code":"server_error","error":"server_error"}]"#
+    );
+    assert_eq!(client.text().await, r#"432[{"ok":true}]"#);
+}
+
+#[tokio::test]
+async fn events_of_one_socket_are_handled_in_order_and_beyond_the_queue() {
+    let namespace = Namespace::new("/").on("slow", |event: Event| async move {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        answer(event).await;
+    });
+    let config = Config {
+        max_queued_events: 4,
+        packet_rate: None,
+        ..config()
+    };
+    let node = node(namespace, config).await;
+    let mut client = Client::join(node.addr, "u").await;
+    for id in 0..300 {
+        client.send(&format!(r#"42{id}["slow"]"#)).await;
+    }
+    for id in 0..300 {
+        assert_eq!(client.text().await, format!(r#"43{id}[{{"ok":true}}]"#));
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_handlers_stand_still_is_closed_after_the_stall_timeout() {
+    let namespace = Namespace::new("/").on("hang", |_: Event| std::future::pending::<()>());
+    let config = Config {
+        max_queued_events: 1,
+        handler_timeout: Duration::from_secs(60),
+        stall_timeout: Duration::from_millis(500),
+        ..config()
+    };
+    let node = node(namespace, config).await;
+    let mut client = Client::join(node.addr, "u").await;
+    for _ in 0..3 {
+        client.send(r#"42["hang"]"#).await;
+    }
+    assert_eq!(client.close_code().await, 1008);
+}
+
+#[tokio::test]
+async fn connect_and_disconnect_handlers_frame_the_events() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = |text: &'static str| {
+        let seen = Arc::clone(&seen);
+        move || seen.lock().unwrap().push(text.to_owned())
+    };
+    let (connected, handled) = (note("connected"), note("event"));
+    let left = Arc::clone(&seen);
+    let namespace = Namespace::new("/")
+        .on_connect(move |_: Socket| {
+            connected();
+            tokio::time::sleep(Duration::from_millis(20))
+        })
+        .on("event", move |_: Event| {
+            handled();
+            tokio::time::sleep(Duration::from_millis(50))
+        })
+        .on_disconnect(move |_: Socket, reason: DisconnectReason| {
+            left.lock().unwrap().push(reason.to_string());
+            std::future::ready(())
+        });
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send(r#"42["event"]"#).await;
+    client.send(r#"42["event"]"#).await;
+    client.send("41").await;
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40{"), "it may come back");
+    drop(client);
+    let wanted = [
+        "connected",
+        "event",
+        "client namespace disconnect",
+        "connected",
+        "transport close",
+    ];
+    let all = async {
+        while seen.lock().unwrap().len() < wanted.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), all)
+        .await
+        .unwrap();
+    // The two lives of the socket run beside each other; each is in order.
+    let seen = seen.lock().unwrap().clone();
+    let position = |text: &str| seen.iter().position(|s| s == text).unwrap();
+    assert!(position("connected") < position("event"));
+    assert!(position("event") < position("client namespace disconnect"));
+    assert!(seen.iter().any(|s| s == "transport close"));
+    assert_eq!(
+        seen.iter().filter(|s| *s == "event").count(),
+        1,
+        "the queued event was dropped"
+    );
+}
+
+#[tokio::test]
+async fn acks_from_the_client_come_back_time_out_and_are_bounded() {
+    let (sender, mut sockets) = tokio::sync::mpsc::unbounded_channel();
+    let namespace = Namespace::new("/").on_connect(move |socket: Socket| {
+        sender.send(socket).unwrap();
+        std::future::ready(())
+    });
+    let node = node(
+        namespace,
+        Config {
+            max_pending_acks: 2,
+            ..config()
+        },
+    )
+    .await;
+    let mut client = Client::join(node.addr, "u").await;
+    let socket = sockets.recv().await.unwrap();
+    let question = EventData::new("question", &1).unwrap();
+    let ask = |timeout| socket.emit_with_ack(&question, Duration::from_millis(timeout));
+
+    let answering = async {
+        let asked = client.text().await;
+        assert_eq!(asked, r#"420["question",1]"#);
+        client.send(r#"430["yes",2]"#).await;
+    };
+    let (answer, ()) = tokio::join!(ask(5_000), answering);
+    assert_eq!(answer.unwrap().parse::<String>(0).unwrap(), "yes");
+
+    assert!(matches!(ask(50).await, Err(AckError::Timeout(_))));
+    let (first, second, third) = tokio::join!(ask(100), ask(100), ask(100));
+    assert!(matches!(first, Err(AckError::Timeout(_))));
+    assert!(matches!(second, Err(AckError::Timeout(_))));
+    assert!(matches!(third, Err(AckError::TooMany(2))));
+
+    let (answer, ()) = tokio::join!(ask(5_000), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(client);
+    });
+    assert!(matches!(answer, Err(AckError::Disconnected)));
+    assert!(matches!(ask(50).await, Err(AckError::Emit(_))));
+}
+
+#[tokio::test]
+async fn shutting_down_writes_what_is_pending_and_closes_with_1001() {
+    let namespace = Namespace::new("/").on("last words", |event: Event| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The client is gone from the namespace by now, and that is no mistake of the handler.
+        assert!(event.socket().emit("late", &1).is_err());
+    });
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    let emitter = node.server.emitter("/").unwrap();
+    client.send(r#"42["last words"]"#).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    emitter.all().emit("news", &"x".repeat(500_000)).unwrap();
+    let (in_time, ()) = tokio::join!(node.server.shutdown(Duration::from_secs(5)), async {
+        assert_eq!(client.event().await.0, "news");
+        assert_eq!(client.close_code().await, 1001);
+    });
+    assert!(in_time);
+    assert!(!node.server.is_ready());
+    assert_eq!(node.server.report().connections, 0);
+    assert_eq!(node.server.report().sockets, 0);
+    assert_eq!(node.server.report().rooms, 0);
+}

@@ -1,0 +1,263 @@
+//! Access follows the session store, and an outage is never taken for an answer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use slimy_rt::{
+    GuildId, Room, TokenId, UserId,
+    auth::Role,
+    events::Namespace,
+    server::{Config, Server},
+    session::{Expiry, Guild, Session, SessionError, SessionPage, SessionStore, SessionWatch},
+};
+use slimy_rt_backends::memory::MemorySessionStore;
+use slimy_rt_tests::{
+    client::Client,
+    node::{ByHeader, Node},
+};
+
+/// A store whose engine can be away, or have lost everything.
+#[derive(Clone, Debug)]
+struct Shaky {
+    inner: MemorySessionStore,
+    down: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
+}
+
+impl Shaky {
+    fn new() -> Self {
+        Self {
+            inner: MemorySessionStore::new(),
+            down: Arc::default(),
+            lost: Arc::default(),
+        }
+    }
+
+    fn check(&self) -> Result<(), SessionError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(SessionError::Unavailable("the engine is down".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SessionStore for Shaky {
+    async fn load(&self, user: &UserId) -> Result<Option<Session>, SessionError> {
+        self.check()?;
+        if self.lost.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        self.inner.load(user).await
+    }
+    async fn save(&self, u: &UserId, s: &Session, e: Expiry) -> Result<(), SessionError> {
+        self.inner.save(u, s, e).await
+    }
+    async fn delete(&self, user: &UserId) -> Result<bool, SessionError> {
+        self.inner.delete(user).await
+    }
+    async fn list(&self, a: Option<&UserId>, limit: usize) -> Result<SessionPage, SessionError> {
+        self.inner.list(a, limit).await
+    }
+    async fn deny(&self, token: &TokenId, until: SystemTime) -> Result<(), SessionError> {
+        self.inner.deny(token, until).await
+    }
+    async fn is_denied(&self, token: &TokenId) -> Result<bool, SessionError> {
+        self.check()?;
+        self.inner.is_denied(token).await
+    }
+    async fn watch(&self) -> Result<SessionWatch, SessionError> {
+        self.inner.watch().await
+    }
+}
+
+fn guilds(ids: &[&str]) -> Session {
+    Session::new(
+        ids.iter()
+            .map(|id| Guild::new(GuildId::parse(id).unwrap()))
+            .collect(),
+    )
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+async fn node(store: &Shaky) -> Node {
+    let config = Config {
+        admission_timeout: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let builder = Server::builder(ByHeader)
+        .sessions(store.clone())
+        .config(config);
+    Node::start(builder.namespace(Namespace::new("/"))).await
+}
+
+fn tell(node: &Node, guild: &str, text: &str) {
+    let room = Room::guild(&GuildId::parse(guild).unwrap());
+    node.server
+        .emitter("/")
+        .unwrap()
+        .to(room)
+        .emit("told", text)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_answer_refuses_with_server_error() {
+    let store = Shaky::new();
+    store.down.store(true, Ordering::SeqCst);
+    let node = node(&store).await;
+    let mut client = Client::open(node.addr, "u").await;
+    client.send("40").await;
+    let refusal = r#"44{"message":"server_error","data":{"code":"server_error"}}"#;
+    assert_eq!(client.text().await, refusal);
+    // The transport stays open, and once the store is back the same client gets in.
+    store.down.store(false, Ordering::SeqCst);
+    client.send("40").await;
+    let refusal = r#"44{"message":"no_guild_context","data":{"code":"no_guild_context"}}"#;
+    assert_eq!(client.text().await, refusal);
+    store
+        .save(&user("u"), &guilds(&["1"]), Expiry::Never)
+        .await
+        .unwrap();
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40{"));
+}
+
+#[tokio::test]
+async fn guilds_that_come_and_go_move_the_sockets_of_their_user_only() {
+    let store = Shaky::new();
+    for name in ["u", "v"] {
+        store
+            .save(&user(name), &guilds(&["1"]), Expiry::Never)
+            .await
+            .unwrap();
+    }
+    let node = node(&store).await;
+    let (mut u, mut v) = (
+        Client::join(node.addr, "u").await,
+        Client::join(node.addr, "v").await,
+    );
+    store
+        .save(&user("u"), &guilds(&["2", "3"]), Expiry::Never)
+        .await
+        .unwrap();
+    let moved = async {
+        loop {
+            tell(&node, "2", "moved");
+            let came = tokio::time::timeout(Duration::from_millis(20), u.event()).await;
+            if came.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), moved)
+        .await
+        .unwrap();
+    tell(&node, "1", "for v");
+    tell(&node, "3", "for u");
+    assert_eq!(v.event().await.1, "for v");
+    loop {
+        match u.event().await.1.as_str() {
+            Some("moved") => {}
+            Some("for u") => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    v.expect_silence(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn deleting_a_session_ends_its_sockets_and_losing_it_ends_nobody() {
+    let store = Shaky::new();
+    for name in ["u", "v"] {
+        store
+            .save(&user(name), &guilds(&["1"]), Expiry::Never)
+            .await
+            .unwrap();
+    }
+    let node = node(&store).await;
+    let (mut u, mut v) = (
+        Client::join(node.addr, "u").await,
+        Client::join(node.addr, "v").await,
+    );
+
+    store.lost.store(true, Ordering::SeqCst);
+    store
+        .save(&user("v"), &guilds(&["1"]), Expiry::Never)
+        .await
+        .unwrap();
+    v.expect_silence(Duration::from_millis(300)).await;
+    store.lost.store(false, Ordering::SeqCst);
+
+    store.delete(&user("u")).await.unwrap();
+    assert_eq!(
+        u.text().await,
+        r#"42["session:ended",{"reason":"revoked"}]"#
+    );
+    assert_eq!(u.text().await, "41");
+    tell(&node, "1", "still here");
+    assert_eq!(v.event().await.1, "still here");
+    u.expect_silence(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn a_change_during_an_outage_is_followed_afterwards() {
+    let store = Shaky::new();
+    store
+        .save(&user("u"), &guilds(&["1"]), Expiry::Never)
+        .await
+        .unwrap();
+    let node = node(&store).await;
+    let mut u = Client::join(node.addr, "u").await;
+    store.down.store(true, Ordering::SeqCst);
+    store
+        .save(&user("u"), &Session::default(), Expiry::Never)
+        .await
+        .unwrap();
+    u.expect_silence(Duration::from_millis(600)).await;
+    store.down.store(false, Ordering::SeqCst);
+    assert_eq!(
+        u.text().await,
+        r#"42["session:ended",{"reason":"revoked"}]"#
+    );
+    assert_eq!(u.text().await, "41");
+}
+
+#[tokio::test]
+async fn a_new_role_changes_the_rooms() {
+    let store = Shaky::new();
+    store
+        .save(&user("u"), &guilds(&["1"]), Expiry::Never)
+        .await
+        .unwrap();
+    let node = node(&store).await;
+    let mut u = Client::join(node.addr, "u").await;
+    store
+        .save(&user("u"), &guilds(&["1"]).role(Role::Admin), Expiry::Never)
+        .await
+        .unwrap();
+    let admins = node.server.emitter("/").unwrap();
+    let promoted = async {
+        loop {
+            admins.to(Room::admins()).emit("told", "admins").unwrap();
+            if tokio::time::timeout(Duration::from_millis(20), u.event())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), promoted)
+        .await
+        .unwrap();
+}
