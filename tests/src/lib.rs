@@ -1,4 +1,6 @@
-//! Shared helpers of the tests.
+//! What the tests share: a client, a node, and the examples of the README and the book.
 
 pub mod client;
+#[cfg(doctest)]
+mod examples;
 pub mod node;

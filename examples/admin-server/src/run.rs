@@ -8,7 +8,7 @@ use std::{
 
 use slimy_rt::server::serve::{ServeConfig, serve};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     runtime,
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -28,6 +28,9 @@ const FLUSH: Duration = Duration::from_secs(8);
 /// How long requests in flight may take.
 const REQUESTS: Duration = Duration::from_secs(5);
 
+/// How many connections may wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4096;
+
 /// Serves until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let mut runtime = runtime::Builder::new_multi_thread();
@@ -46,7 +49,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
 async fn listen(settings: Settings) -> Result<(), Failure> {
     let cannot =
         |error: io::Error| Failure::start(format!("cannot listen on {}: {error}", settings.listen));
-    let listener = TcpListener::bind(settings.listen).await.map_err(cannot)?;
+    let listener = bind(settings.listen).map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     let config = ServeConfig {
         shutdown_timeout: REQUESTS,
@@ -66,7 +69,10 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     announce(scheme, addr)
         .map_err(|error| Failure::start(format!("cannot write to stdout: {error}")))?;
 
-    signals.until_stop(app.reload).await;
+    let broken = tokio::select! {
+        () = signals.until_stop(app.reload) => false,
+        () = app.server.stopped() => true,
+    };
     tracing::info!("shutting down");
     // First nobody else gets in, then those who are in are told.
     stop.cancel();
@@ -76,7 +82,21 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
         Ok(Err(error)) => tracing::error!(%error, "serving failed"),
         Err(_) => tracing::warn!("not everything ended in time"),
     }
+    if broken {
+        return Err(Failure::start("the server stopped by itself; see its log"));
+    }
     Ok(())
+}
+
+/// Listens with room for a storm of reconnecting clients.
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 fn announce(scheme: &str, addr: SocketAddr) -> io::Result<()> {

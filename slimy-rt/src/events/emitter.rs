@@ -28,13 +28,11 @@ impl Emitter {
     }
 
     /// To the members of a room.
-    #[must_use]
     pub fn to(&self, room: Room) -> Broadcast {
         self.all().to(room)
     }
 
     /// To everyone in the namespace.
-    #[must_use]
     pub fn all(&self) -> Broadcast {
         Broadcast {
             emitter: self.clone(),

@@ -39,12 +39,12 @@ pub enum EncodeError {
 /// Stands for an attachment among an event's arguments: `{"_placeholder":true,"num":0}`.
 ///
 /// ```
-/// use slimy_rt::protocol::frame::{EventData, Placeholder};
+/// use slimy_rt::protocol::{EventData, Placeholder};
 ///
 /// let event = EventData::new("file", &("a.png", Placeholder::new(0)))?
 ///     .with_attachments(vec![vec![1, 2, 3].into()])?;
 /// assert_eq!(&**event.json(), r#"["file",["a.png",{"_placeholder":true,"num":0}]]"#);
-/// # Ok::<(), slimy_rt::protocol::frame::EncodeError>(())
+/// # Ok::<(), slimy_rt::protocol::EncodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Placeholder {

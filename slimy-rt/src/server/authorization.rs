@@ -5,8 +5,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::StreamExt;
@@ -25,7 +28,11 @@ use crate::{
 /// How long to wait before asking a store again that could not answer.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long one look at a changed session may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many users are looked at at once.
+const CONCURRENT_LOOKS: usize = 32;
+/// How long to wait before watching again; it doubles up to the second while watches end at once.
+const WATCH_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// The reason in `session:ended` when access was taken away.
 pub(crate) const REVOKED: &str = "revoked";
@@ -61,6 +68,11 @@ impl Access {
     #[must_use]
     pub fn has_guild(&self, guild: &str) -> bool {
         self.guilds.iter().any(|g| g.id.as_str() == guild)
+    }
+
+    /// How many rooms go with it.
+    pub(crate) fn room_count(&self) -> usize {
+        self.guilds.len() + usize::from(self.is_admin())
     }
 
     /// The rooms that go with it: one for each guild, and `admins`.
@@ -122,12 +134,6 @@ impl From<SessionError> for Refusal {
     }
 }
 
-/// What the store says about a credential.
-enum Standing {
-    Revoked,
-    Session(Option<Session>),
-}
-
 /// Decides, and remembers whom it let in.
 #[derive(Debug)]
 pub(crate) struct Authorization {
@@ -182,10 +188,19 @@ impl Authorization {
     }
 
     async fn access(&self, identity: &Identity) -> Result<Access, Refusal> {
-        match self.standing(identity).await? {
-            Standing::Revoked => Err(AuthError::Revoked.into()),
-            Standing::Session(session) => Ok(Access::new(identity, session)),
+        let Some(sessions) = &self.sessions else {
+            return Ok(Access::new(identity, None));
+        };
+        if let Some(token) = &identity.token
+            && sessions.is_denied(token).await?
+        {
+            return Err(AuthError::Revoked.into());
         }
+        let session = sessions.load(&identity.user.id).await?;
+        if is_revoked(identity, session.as_ref()) {
+            return Err(AuthError::Revoked.into());
+        }
+        Ok(Access::new(identity, session))
     }
 
     /// What a socket of that identity may see.
@@ -200,23 +215,6 @@ impl Authorization {
     /// Without a store there are no guilds to belong to.
     fn is_shut_out(&self, access: &Access) -> bool {
         self.sessions.is_some() && !access.is_admin() && access.guilds.is_empty()
-    }
-
-    async fn standing(&self, identity: &Identity) -> Result<Standing, SessionError> {
-        let Some(sessions) = &self.sessions else {
-            return Ok(Standing::Session(None));
-        };
-        if let Some(token) = &identity.token
-            && sessions.is_denied(token).await?
-        {
-            return Ok(Standing::Revoked);
-        }
-        let session = sessions.load(&identity.user.id).await?;
-        let not_before = session.as_ref().and_then(|session| session.not_before);
-        Ok(match not_before {
-            Some(not_before) if !issued_since(identity, not_before) => Standing::Revoked,
-            _ => Standing::Session(session),
-        })
     }
 
     /// Remembers a socket, before its access is looked up: a change after that look is then not missed.
@@ -262,7 +260,9 @@ impl Authorization {
             return;
         };
         let watch = async {
+            let mut pause = WATCH_RETRY.0;
             loop {
+                let began = Instant::now();
                 match sessions.watch().await {
                     Ok(mut changes) => {
                         // Whatever changed before this watch began is not reported by it.
@@ -274,7 +274,13 @@ impl Authorization {
                     }
                     Err(e) => tracing::warn!(error = %chain(&e), "cannot watch the session store"),
                 }
-                tokio::time::sleep(RETRY).await;
+                let lasted = began.elapsed() > WATCH_RETRY.1;
+                pause = if lasted {
+                    WATCH_RETRY.0
+                } else {
+                    (pause * 2).min(WATCH_RETRY.1)
+                };
+                tokio::time::sleep(pause).await;
             }
         };
         tokio::select! {
@@ -327,41 +333,54 @@ impl Authorization {
                 added.await;
                 continue;
             }
-            let mut failed = false;
-            for user in users {
+            let looks = futures_util::stream::iter(users);
+            let failed = AtomicBool::new(false);
+            let look = async |user: UserId| {
                 let settled = self.settle_user(&user, sequencer);
                 let error = match tokio::time::timeout(LOOK_TIMEOUT, settled).await {
-                    Ok(Ok(())) => continue,
+                    Ok(Ok(())) => return,
                     Ok(Err(e)) => chain(&e),
                     Err(timeout) => timeout.to_string(),
                 };
                 tracing::warn!(%user, error, "cannot follow a session's change; trying again");
                 lock(&self.unsettled).insert(user);
-                failed = true;
-            }
-            if failed {
+                failed.store(true, Ordering::Relaxed);
+            };
+            looks.for_each_concurrent(CONCURRENT_LOOKS, look).await;
+            if failed.load(Ordering::Relaxed) {
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
 
     async fn settle_user(&self, user: &UserId, sequencer: &Sequencer) -> Result<(), SessionError> {
-        for socket in self.of_user(user) {
-            let standing = self.standing(socket.identity()).await?;
-            match standing {
-                Standing::Revoked => socket.end(Some(REVOKED)),
-                // The store has no session and nobody deleted it: it was lost. That ends nobody.
-                Standing::Session(None) => {}
-                Standing::Session(session) => self.apply(&socket, session, sequencer),
+        let sockets = self.of_user(user);
+        let Some(sessions) = self.sessions.as_ref().filter(|_| !sockets.is_empty()) else {
+            return Ok(());
+        };
+        let session = sessions.load(user).await?;
+        for socket in &sockets {
+            let token = socket.identity().token.as_ref();
+            if is_revoked(socket.identity(), session.as_ref())
+                || matches!(token, Some(token) if sessions.is_denied(token).await?)
+            {
+                socket.end(Some(REVOKED));
+            } else if let Some(session) = &session {
+                self.apply(socket, session, sequencer);
             }
+            // Without a session that nobody deleted, it was lost. That ends nobody.
         }
         Ok(())
     }
 
-    fn apply(&self, socket: &Socket, session: Option<Session>, sequencer: &Sequencer) {
-        let access = Access::new(socket.identity(), session);
+    fn apply(&self, socket: &Socket, session: &Session, sequencer: &Sequencer) {
+        let access = Access::new(socket.identity(), Some(session.clone()));
         if !socket.is_connected() {
-            return; // It sees its mark when it is let in, and asks again.
+            // It sees the mark when it is let in, and asks again; unless it was let in before the mark.
+            socket.mark_changed();
+            if !socket.is_connected() {
+                return;
+            }
         }
         if self.is_shut_out(&access) {
             return socket.end(Some(REVOKED));
@@ -377,18 +396,18 @@ impl Authorization {
             .iter()
             .filter(|room| !after.contains(room))
             .for_each(|room| sequencer.leave(socket, room));
-        for room in after.iter().filter(|room| !before.contains(room)) {
-            if let Err(e) = sequencer.join(socket, room) {
-                tracing::warn!(socket = %socket.id(), error = %e, "cannot join a guild's room");
-            }
-        }
+        let new = after.iter().filter(|room| !before.contains(room));
+        new.for_each(|room| sequencer.join_access(socket, room));
     }
 }
 
-fn issued_since(identity: &Identity, not_before: u64) -> bool {
-    let not_before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_before));
-    // A credential that does not say when it was issued cannot be told from a revoked one.
-    matches!((identity.issued_at, not_before), (Some(at), Some(bound)) if at >= bound)
+/// Whether the session refuses credentials of that age. One that does not say its age cannot be told from a revoked one.
+fn is_revoked(identity: &Identity, session: Option<&Session>) -> bool {
+    let Some(seconds) = session.and_then(|session| session.not_before) else {
+        return false;
+    };
+    let not_before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    !matches!((identity.issued_at, not_before), (Some(at), Some(bound)) if at >= bound)
 }
 
 fn end_all(sockets: &[Socket]) {

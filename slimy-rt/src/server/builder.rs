@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
     time::Instant,
 };
 
+use futures_util::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -164,7 +166,8 @@ impl ServerBuilder {
         for (index, queue) in queues.iter().enumerate() {
             let (queue, stats) = (Arc::clone(queue), Arc::clone(&stats));
             let budget = self.config.pending_budget();
-            tokio::spawn(Shard::new(index as u16, queue, stats, budget).run());
+            let shard = Shard::new(index as u16, queue, stats, budget).run();
+            tokio::spawn(vital("a shard", stop.clone(), shard));
         }
 
         let cluster = self
@@ -187,12 +190,14 @@ impl ServerBuilder {
         let background = TaskTracker::new();
         if let Some(cluster) = &cluster {
             cluster.deliver_to(&sequencer);
-            background.spawn(Arc::clone(cluster).run(stop.clone()));
+            let run = Arc::clone(cluster).run(stop.clone());
+            background.spawn(vital("the broker's task", stop.clone(), run));
         }
         let follow = Arc::clone(&authorization).follow(Arc::clone(&sequencer), stop.clone());
-        background.spawn(follow);
+        background.spawn(vital("the session store's follower", stop.clone(), follow));
         let (turning, stopped) = (Arc::clone(&wheel), stop.clone());
-        background.spawn(async move { turning.run(stopped).await });
+        let turn = async move { turning.run(stopped).await };
+        background.spawn(vital("the timer", stop.clone(), turn));
         background.close();
 
         let core = Arc::new(Core {
@@ -212,8 +217,17 @@ impl ServerBuilder {
             ping: Arc::new(Frame::ping()),
             sessions: Mutex::default(),
             closing: AtomicBool::new(false),
+            flush_by: OnceLock::new(),
         });
         Ok(Server::new(core))
+    }
+}
+
+/// Runs what the server cannot do without. A panic in it is logged, and ends the rest rather than leaving half a server.
+async fn vital(name: &'static str, stop: CancellationToken, task: impl Future<Output = ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        tracing::error!("{name} panicked: the server is at its end");
+        stop.cancel();
     }
 }
 

@@ -1,5 +1,6 @@
 //! One connection, one task: it reads, lets the protocol decide, and runs the handlers. What it writes goes to its shard.
 
+mod closing;
 mod layer;
 mod polled;
 
@@ -12,7 +13,10 @@ use std::{
 
 use hyper::upgrade::Upgraded;
 
-use self::layer::Layer;
+use self::{
+    closing::{Closing, close_code},
+    layer::Layer,
+};
 use super::{
     admission::Permit,
     core::Core,
@@ -25,7 +29,7 @@ use crate::{
     EngineId,
     auth::Handshake,
     protocol::{
-        DisconnectReason, Frame, close_frame,
+        DisconnectReason, Frame,
         engine::{HandshakeData, Packet},
         session::{self, Due, Probe, Session},
     },
@@ -44,25 +48,24 @@ pub(crate) struct Connection {
     transport: Transport,
     /// A WebSocket that wants to take over from polling.
     candidate: Option<Box<(WebSocket, Writer)>>,
+    /// A close that waits for an upgrade to end: a client between two transports would not notice it.
+    postponed: Option<(DisconnectReason, Instant)>,
     paused_since: Option<Instant>,
+    /// The shard's congestion that this connection waits for to pass.
+    congestion: Option<u64>,
     closing: Option<Closing>,
     armed: Option<Instant>,
     _permit: Permit,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is the large one"
+)]
 enum Transport {
     Polling(Polling),
     WebSocket(WebSocket),
     Gone,
-}
-
-/// A connection that is over, but for what is left to do.
-#[derive(Clone, Copy)]
-struct Closing {
-    until: Instant,
-    flushed: bool,
-    /// A polling client is told by its next GET.
-    lingers: bool,
 }
 
 /// What is wanted of a client to open a connection.
@@ -77,10 +80,11 @@ impl Opening {
     pub(crate) fn polling(self) -> (Connection, String) {
         let mailbox = Arc::new(Mailbox::default());
         let outlet = Outlet::Mailbox(Arc::clone(&mailbox));
+        let bound = self.core.first_payload_bound();
         let link = self
             .core
             .sequencer
-            .register(|key| (Arc::new(Link::new(key)), outlet));
+            .register(|key| (Arc::new(Link::new(key, bound)), outlet));
         let transport = Transport::Polling(Polling::new(mailbox));
         let id = EngineId::random();
         let open = handshake_data(&self.core, &id, true).encode();
@@ -93,13 +97,10 @@ impl Opening {
     /// Opens a WebSocket session and sends its open packet.
     pub(crate) fn websocket(self, upgraded: Upgraded) -> Connection {
         let config = &self.core.config;
-        let (websocket, writer) = WebSocket::new(
-            upgraded,
-            self.core.first_payload_bound(),
-            config.max_fragments,
-        );
+        let bound = self.core.first_payload_bound();
+        let (websocket, writer) = WebSocket::new(upgraded, bound, config.max_fragments);
         let link = self.core.sequencer.register(|key| {
-            let link = Arc::new(Link::new(key));
+            let link = Arc::new(Link::new(key, bound));
             let outlet = writer.into_outlet(&link);
             (link, outlet)
         });
@@ -139,7 +140,9 @@ impl Opening {
             layer,
             transport,
             candidate: None,
+            postponed: None,
             paused_since: None,
+            congestion: None,
             closing: None,
             armed: None,
             _permit: permit,
@@ -204,12 +207,8 @@ impl Connection {
                     self.layer.end_socket(&self.core, &socket, notice)
                 }
                 Command::Close(reason) => {
-                    let code = if reason == DisconnectReason::ServerShuttingDown {
-                        1001
-                    } else {
-                        1000
-                    };
-                    self.close(reason, Some(code), now);
+                    let by = now + self.core.config.close_timeout;
+                    self.postponed.get_or_insert((reason, by));
                 }
                 Command::WriteFailed { slow } => {
                     if slow {
@@ -239,6 +238,12 @@ impl Connection {
         if self.closing.is_some() {
             return passed;
         }
+        if let Some((reason, by)) = self.postponed
+            && (self.candidate.is_none() || now >= by)
+        {
+            self.close(reason, Some(close_code(reason)), now);
+            return true;
+        }
         if self.layer.connect_by().is_some_and(|by| now >= by) {
             self.close(DisconnectReason::ForcedServerClose, Some(1000), now);
             passed = true;
@@ -255,14 +260,28 @@ impl Connection {
     }
 
     fn poll_layer(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let progress = self.layer.poll(&self.core, self.closing.is_none(), now, cx);
-        if progress
-            && self.layer.has_connected()
-            && let Transport::WebSocket(websocket) = &mut self.transport
-        {
-            websocket.set_max_payload(self.core.config.max_payload);
+        let open = self.closing.is_none();
+        let progress = self.layer.poll(&self.core, open, now, cx);
+        if progress && self.link.payload_bound() != self.payload_bound() {
+            let bound = self.payload_bound();
+            self.link.set_payload_bound(bound);
+            if let Transport::WebSocket(websocket) = &mut self.transport {
+                websocket.set_max_payload(bound);
+            }
+            if let Some(candidate) = &mut self.candidate {
+                candidate.0.set_max_payload(bound);
+            }
         }
         progress
+    }
+
+    /// How large a message may be now.
+    fn payload_bound(&self) -> usize {
+        if self.layer.has_connected() {
+            self.core.config.max_payload
+        } else {
+            self.core.first_payload_bound()
+        }
     }
 
     fn poll_transport(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -274,13 +293,13 @@ impl Connection {
             self.close(DisconnectReason::TransportError, None, now);
             return true;
         }
-        progress |= self.answer_poll(None);
+        progress |= self.answer_poll(None, now);
         let full = self.layer.is_full(&self.core.config)
             || self
                 .core
                 .sequencer
                 .queue(self.link.key)
-                .is_congested(cx.waker());
+                .is_congested(cx.waker(), &mut self.congestion);
         if full {
             self.paused_since.get_or_insert(now);
             self.session.reading_paused(now);
@@ -359,27 +378,33 @@ impl Connection {
         match self.session.probe(&packet) {
             Probe::Answer => {
                 if writer.try_send(&Arc::new(Frame::pong_probe())) {
-                    self.answer_poll(Some(Packet::Noop));
+                    self.answer_poll(Some(polled::NOOP), now);
                 } else {
                     self.session.upgrade_closed();
                     self.candidate = None;
                 }
             }
-            Probe::Upgraded => self.take_over(),
+            Probe::Upgraded => self.take_over(now),
             Probe::Abandon => self.candidate = None,
         }
         true
     }
 
     /// The new transport is the current one from now on.
-    fn take_over(&mut self) {
-        self.answer_poll(Some(Packet::Noop));
+    fn take_over(&mut self, now: Instant) {
+        self.answer_poll(Some(polled::NOOP), now);
         let Some(candidate) = self.candidate.take() else {
             return;
         };
-        let (mut websocket, writer) = *candidate;
-        if self.layer.has_connected() {
-            websocket.set_max_payload(self.core.config.max_payload);
+        let (websocket, writer) = *candidate;
+        // What is left of a POST comes first.
+        while let Transport::Polling(polling) = &mut self.transport
+            && let Poll::Ready(read) = polling.poll_read()
+        {
+            self.polling_read(read, now);
+        }
+        if self.session.is_closed() {
+            return;
         }
         let outlet = writer.into_outlet(&self.link);
         self.core.sequencer.push(
@@ -390,81 +415,6 @@ impl Connection {
             }],
         );
         self.transport = Transport::WebSocket(websocket);
-    }
-
-    /// Ends the session: its sockets leave, and what is pending is written before `code`.
-    fn close(&mut self, reason: DisconnectReason, code: Option<u16>, now: Instant) {
-        if !self.session.close() {
-            return;
-        }
-        self.candidate = None;
-        self.layer.close(&self.core, reason);
-        let last = code.map(|code| Arc::new(Frame::control(close_frame(code, ""))));
-        let last = last.filter(|_| matches!(self.transport, Transport::WebSocket(_)));
-        // A violation is answered at once; whoever is sent away for another reason is told by its next GET.
-        let told = matches!(
-            reason,
-            DisconnectReason::ServerShuttingDown | DisconnectReason::ForcedServerClose
-        );
-        let mut lingers = false;
-        if let Transport::Polling(polling) = &mut self.transport {
-            polling.end_post(Err(session::Refusal::Session));
-            let last = if reason == DisconnectReason::TransportClose {
-                Packet::Noop
-            } else {
-                Packet::Close
-            };
-            lingers = told && !polling.is_holding();
-            polling.answer(Some(last));
-        }
-        self.core.sequencer.push(
-            self.link.key,
-            [Job::Close {
-                key: self.link.key,
-                last: last.clone(),
-            }],
-        );
-        if !lingers {
-            self.core.remove_session(&self.id);
-            if matches!(self.transport, Transport::Polling(_)) {
-                self.transport = Transport::Gone;
-            }
-        }
-        let within = self.core.closing_time(reason);
-        self.closing = Some(Closing {
-            until: now + within,
-            flushed: false,
-            lingers,
-        });
-    }
-
-    fn poll_closing(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(closing) = &mut self.closing else {
-            return Poll::Pending;
-        };
-        if !closing.flushed && self.link.is_flushed() {
-            // From here on it is only the peer's goodbye that is waited for.
-            closing.flushed = true;
-            closing.until = closing.until.min(now + self.core.config.close_timeout);
-        }
-        let late = now >= closing.until;
-        let gone = match &mut self.transport {
-            Transport::Gone => true,
-            Transport::Polling(_) => late || !closing.lingers,
-            // Once all is written, a short read to the end: closing with unread input would reset the connection.
-            Transport::WebSocket(websocket) => {
-                late || websocket.poll_drain(cx).is_ready() && closing.flushed
-            }
-        };
-        if gone {
-            self.transport = Transport::Gone;
-            self.core.remove_session(&self.id);
-        }
-        if gone && self.layer.has_ended() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
     }
 
     /// Wakes this task at its next deadline.
@@ -480,6 +430,7 @@ impl Connection {
             self.session.deadline(),
             self.layer.connect_by().filter(|_| open),
             stall.filter(|_| open),
+            self.postponed.map(|(_, by)| by).filter(|_| open),
             closing.map(|closing| closing.until),
             self.layer.deadline(),
         ];
@@ -497,6 +448,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // Also when the task is dropped midway: nothing may stay behind.
         self.layer.close(&self.core, DisconnectReason::ForcedClose);
+        self.link.close();
         self.core.remove_session(&self.id);
         self.core.sequencer.remove(self.link.key);
         self.core.stats.connection_closed();

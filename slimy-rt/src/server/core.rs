@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::Instant,
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) ping: Arc<Frame>,
     pub(super) sessions: Mutex<HashMap<EngineId, LinkRef>>,
     pub(super) closing: AtomicBool,
+    /// When a shutdown wants all output to be written.
+    pub(super) flush_by: OnceLock<Instant>,
 }
 
 impl Core {
@@ -97,11 +99,12 @@ impl Core {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// How long a connection may take to write what is pending; a shutdown has a limit of its own, and drops what remains.
-    pub(crate) fn closing_time(&self, reason: DisconnectReason) -> Duration {
-        match reason {
-            DisconnectReason::ServerShuttingDown => Duration::from_secs(3600),
-            _ => self.config.close_timeout,
+    /// Until when a connection may take to write what is pending. A shutdown gives it most of its own time.
+    pub(crate) fn closing_until(&self, reason: DisconnectReason, now: Instant) -> Instant {
+        let until = now + self.config.close_timeout;
+        match self.flush_by.get() {
+            Some(by) if reason == DisconnectReason::ServerShuttingDown => *by.max(&until),
+            _ => until,
         }
     }
 }

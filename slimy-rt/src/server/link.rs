@@ -42,21 +42,29 @@ pub(crate) enum Command {
     WriteFailed { slow: bool },
 }
 
+#[derive(Debug, Default)]
+struct Commands {
+    waiting: VecDeque<Command>,
+    /// The task has ended: nobody would look at another.
+    closed: bool,
+}
+
 /// Shared between a connection's task, its shard, the wheel and its sockets.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) key: Key,
-    commands: Mutex<VecDeque<Command>>,
+    commands: Mutex<Commands>,
     waker: AtomicWaker,
     timer: Timer,
     /// Bytes that the WebSocket's reader queued by itself (pongs, closes) and the shard has not written.
     control_bytes: AtomicUsize,
     /// All output has been written and the writing side shut down.
     flushed: AtomicBool,
+    payload_bound: AtomicUsize,
 }
 
 impl Link {
-    pub(crate) fn new(key: Key) -> Self {
+    pub(crate) fn new(key: Key, payload_bound: usize) -> Self {
         Self {
             key,
             commands: Mutex::default(),
@@ -64,17 +72,46 @@ impl Link {
             timer: Timer::new(),
             control_bytes: AtomicUsize::new(0),
             flushed: AtomicBool::new(false),
+            payload_bound: AtomicUsize::new(payload_bound),
         }
     }
 
-    pub(crate) fn send(&self, command: Command) {
-        lock(&self.commands).push_back(command);
+    /// Hands a command over; `false` when the connection's task has ended. A command that is not looked at any more is dropped, and so is
+    /// whatever answers it.
+    pub(crate) fn send(&self, command: Command) -> bool {
+        {
+            let mut commands = lock(&self.commands);
+            if commands.closed {
+                return false;
+            }
+            commands.waiting.push_back(command);
+        }
         self.waker.wake();
+        true
     }
 
     /// The next command; for the connection's task only.
     pub(crate) fn receive(&self) -> Option<Command> {
-        lock(&self.commands).pop_front()
+        lock(&self.commands).waiting.pop_front()
+    }
+
+    /// Takes no more commands, and drops those that wait. They may hold this very link, so it must not be left to its own end.
+    pub(crate) fn close(&self) {
+        let waiting = {
+            let mut commands = lock(&self.commands);
+            commands.closed = true;
+            std::mem::take(&mut commands.waiting)
+        };
+        drop(waiting);
+    }
+
+    /// How large a polling client's payload may be now.
+    pub(crate) fn payload_bound(&self) -> usize {
+        self.payload_bound.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_payload_bound(&self, bytes: usize) {
+        self.payload_bound.store(bytes, Ordering::Relaxed);
     }
 
     /// Whom to wake; for the connection's task only.

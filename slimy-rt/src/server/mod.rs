@@ -116,7 +116,12 @@ impl Server {
     /// Whether new clients are welcome: not once a shutdown has begun. A broker that is down does not matter here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.core.is_closing()
+        !self.core.is_closing() && !self.core.stop.is_cancelled()
+    }
+
+    /// Waits until the server can do no more: it was shut down, or something that it cannot do without has panicked.
+    pub async fn stopped(&self) {
+        self.core.stop.cancelled().await;
     }
 
     /// Whether the broker can be reached; `None` without a broker.

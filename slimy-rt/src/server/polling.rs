@@ -45,7 +45,19 @@ pub(crate) struct Polling {
 #[derive(Debug)]
 struct Post {
     packets: engine::Payload,
+    /// The body's length.
+    bytes: usize,
     answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// What became of a held GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// There is none, or nothing to say.
+    No,
+    Yes,
+    /// The client had given it up.
+    Aborted,
 }
 
 /// What a polling client did.
@@ -77,58 +89,59 @@ impl Polling {
         self.held.is_some()
     }
 
-    /// Whether frames wait for the next GET.
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.mailbox.is_empty()
+    /// Whether all that will ever be said has been taken.
+    pub(crate) fn is_done(&self) -> bool {
+        self.mailbox.is_done()
     }
 
-    /// Answers the held GET with what is pending, and with `last`. Says whether it was answered.
-    pub(crate) fn answer(&mut self, last: Option<Packet>) -> bool {
-        let nothing = last.is_none() && self.mailbox.is_empty();
-        if nothing || self.held.is_none() {
-            return false;
+    /// Whether what is said last has been said.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.mailbox.is_sealed()
+    }
+
+    /// Answers the held GET with what is pending, or else with `nothing` when that is given.
+    pub(crate) fn answer(&mut self, nothing: Option<&'static [u8]>) -> Answered {
+        if self.held.is_none() {
+            return Answered::No;
         }
         let mut body = BytesMut::new();
-        let mut push = |packets: &[u8]| {
-            if !body.is_empty() {
-                body.extend_from_slice(&[SEPARATOR]);
-            }
-            body.extend_from_slice(packets);
-            body.len()
-        };
-        let mut len = 0;
-        while len < MAX_ANSWER_BYTES
+        while body.len() < MAX_ANSWER_BYTES
             && let Some(frame) = self.mailbox.pop()
         {
             let packets = frame.polling();
-            if !packets.is_empty() {
-                len = push(&packets);
+            if !body.is_empty() && !packets.is_empty() {
+                body.extend_from_slice(&[SEPARATOR]);
             }
+            body.extend_from_slice(&packets);
         }
-        match last {
-            Some(Packet::Close) => len = push(b"1"),
-            Some(_) if len == 0 => len = push(b"6"),
-            Some(_) | None => {}
+        if body.is_empty() {
+            body.extend_from_slice(nothing.unwrap_or_default());
         }
-        if len == 0 {
-            return false;
+        if body.is_empty() {
+            return Answered::No;
         }
         let Some(held) = self.held.take() else {
-            return false;
+            return Answered::No;
         };
-        if held.send(Ok(body.freeze())).is_err() {
-            tracing::debug!("a GET was given up while it was answered");
-        }
-        true
+        // What was taken for a client that has gone cannot be sent again.
+        held.send(Ok(body.freeze()))
+            .map_or(Answered::Aborted, |()| Answered::Yes)
     }
 
     /// Begins to handle a POST's packets.
     pub(crate) fn begin_post(
         &mut self,
-        packets: engine::Payload,
+        body: ByteString,
+        max_packets: usize,
         answer: oneshot::Sender<Result<(), Refusal>>,
     ) {
-        self.post = Some(Post { packets, answer });
+        let bytes = body.len();
+        let packets = engine::decode_payload(body, max_packets);
+        self.post = Some(Post {
+            packets,
+            bytes,
+            answer,
+        });
     }
 
     /// Answers the POST.
@@ -145,7 +158,7 @@ impl Polling {
             return Poll::Pending;
         };
         Poll::Ready(match post.packets.next() {
-            Some(Ok(packet)) => Read::Packet(packet),
+            Some(Ok(packet)) => Read::Packet(unpinned(packet, post.bytes)),
             Some(Err(e)) => Read::Malformed(e),
             None => Read::PostDone,
         })
@@ -162,5 +175,15 @@ impl Polling {
             return Poll::Ready(Read::Aborted);
         }
         Poll::Pending
+    }
+}
+
+/// Copies a text that is small beside the buffer it is a part of: a queued event must not pin much more than is counted for it.
+pub(crate) fn unpinned(packet: Packet, buffer: usize) -> Packet {
+    match packet {
+        Packet::Message(text) if text.len() < buffer / 2 => {
+            Packet::Message(ByteString::from(&*text))
+        }
+        packet => packet,
     }
 }

@@ -220,8 +220,8 @@ impl Sequencer {
         self.queues.iter().for_each(|queue| queue.close());
     }
 
-    /// Lets a socket into its namespace and rooms, right behind `welcome`.
-    pub(crate) fn enter(&self, socket: &Socket, rooms: &[Room], welcome: Arc<Frame>) {
+    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`.
+    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) {
         let key = socket.key();
         let mut directory = lock(&self.directory);
         let Directory {
@@ -247,8 +247,9 @@ impl Sequencer {
             key,
             room: everyone,
         });
-        for room in rooms {
-            jobs.extend(self.join_locked(namespace, room_keys, socket, room));
+        // Looked up under the lock: whoever changes it meanwhile finds the socket in its namespace, or has changed it before.
+        for room in socket.access().rooms() {
+            jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
     }
@@ -292,8 +293,20 @@ impl Sequencer {
         true
     }
 
-    /// Joins a connected socket to a room; does nothing when it is in it, or no longer connected.
+    /// Joins a connected socket to a room; does nothing when it is in it, or no longer connected. The rooms of what the user may see do
+    /// not count against the bound.
     pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), TooManyRooms> {
+        let bound = self.max_rooms_per_socket + socket.access().room_count();
+        self.join_within(socket, room, bound)
+    }
+
+    /// Joins a socket to a room of what its user may see.
+    pub(crate) fn join_access(&self, socket: &Socket, room: &Room) {
+        // There is no bound that it could be beyond.
+        let _ = self.join_within(socket, room, usize::MAX);
+    }
+
+    fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), TooManyRooms> {
         let mut directory = lock(&self.directory);
         let Directory {
             namespaces,
@@ -306,7 +319,7 @@ impl Sequencer {
         if !namespace.sockets.contains_key(socket.id()) || socket.rooms_mut().contains(room) {
             return Ok(());
         }
-        if socket.rooms_mut().len() >= self.max_rooms_per_socket {
+        if socket.rooms_mut().len() >= bound {
             return Err(TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });

@@ -147,7 +147,7 @@ impl SocketIoService {
                     self.core.tasks.spawn(connection.run());
                     packets(Bytes::from(body))
                 }
-                Err(answer) => answer,
+                Err(reason) => unavailable(reason),
             }),
             Wanted::OpenWebSocket(key) => Outcome::Now(match open(core, &request, client) {
                 Ok(opening) => {
@@ -162,7 +162,7 @@ impl SocketIoService {
                     });
                     switching(key)
                 }
-                Err(answer) => answer,
+                Err(reason) => unavailable(reason),
             }),
             Wanted::Upgrade(link, key) => {
                 let within = self.core.config.upgrade_timeout;
@@ -170,7 +170,9 @@ impl SocketIoService {
                 self.core.tasks.spawn(async move {
                     match tokio::time::timeout(within, upgraded).await {
                         Ok(Ok(upgraded)) => {
-                            link.send(Command::Ingress(Ingress::Upgrade(upgraded)));
+                            if !link.send(Command::Ingress(Ingress::Upgrade(upgraded))) {
+                                tracing::debug!("an upgrade came after its session's end");
+                            }
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "an upgrade failed"),
                         Err(_) => tracing::debug!("an upgrade took too long"),
@@ -282,16 +284,16 @@ impl Query {
     }
 }
 
-/// Makes room for a new session, or refuses with 503.
-fn open<B>(core: Arc<Core>, request: &Request<B>, client: Client) -> Result<Opening, Answer> {
+/// Makes room for a new session, or says why it is refused with 503.
+fn open<B>(core: Arc<Core>, request: &Request<B>, client: Client) -> Result<Opening, &'static str> {
     if core.is_closing() {
-        return Err(unavailable("the server is shutting down"));
+        return Err("the server is shutting down");
     }
     let permit = match core.admission.admit(client.addr, Instant::now()) {
         Ok(permit) => permit,
         Err(full) => {
             tracing::warn!(address = %client.addr, %full, "refused a handshake");
-            return Err(unavailable("too many connections"));
+            return Err("too many connections");
         }
     };
     let handshake = Handshake::builder(request.headers(), client.addr)
@@ -323,14 +325,15 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let bad_request = || refuse(HandshakeError::BadRequest, false);
+    let unfinished = Unfinished(Some(Arc::clone(&link)));
     let (sender, receiver) = oneshot::channel();
     link.send(Command::Ingress(Ingress::PostOpened(sender)));
     if !matches!(receiver.await, Ok(Ok(()))) {
+        unfinished.finish();
         return bad_request();
     }
-    let unfinished = Unfinished(Some(Arc::clone(&link)));
     let is_text = request.headers().get(header::CONTENT_TYPE) != Some(&OCTET_STREAM);
-    let body = Limited::new(request.into_body(), core.config.max_payload).collect();
+    let body = Limited::new(request.into_body(), link.payload_bound()).collect();
     let body = match tokio::time::timeout(core.config.body_timeout, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {

@@ -1,13 +1,22 @@
 //! An orderly end.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use super::{Server, link::Command, lock};
 use crate::protocol::DisconnectReason;
 
+/// How much of a shutdown's time may go into writing what is pending.
+const FLUSH_SHARE: f64 = 0.8;
+/// How long the broker may take for what waits for it, and then to leave.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
+
 impl Server {
     /// Shuts the server down within `within`: no further handshakes, every connection's pending output is written, its transport is
-    /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it.
+    /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it (a
+    /// second more at the most).
     ///
     /// Says whether all that was done in time. What was not is dropped.
     ///
@@ -16,23 +25,29 @@ impl Server {
     pub async fn shutdown(&self, within: Duration) -> bool {
         let core = &self.core;
         core.closing.store(true, Ordering::SeqCst);
+        // The first shutdown's time stands. What is left of it is for handlers and the broker.
+        let _ = core
+            .flush_by
+            .set(Instant::now() + within.mul_f64(FLUSH_SHARE));
         let links: Vec<_> = lock(&core.sessions).values().cloned().collect();
         for link in links {
             link.send(Command::Close(DisconnectReason::ServerShuttingDown));
         }
         core.tasks.close();
-        let ended = async {
-            core.tasks.wait().await;
-            if let Some(cluster) = core.cluster.as_ref().filter(|cluster| cluster.is_up()) {
-                cluster.flushed().await;
-            }
+        let ended = tokio::time::timeout(within, core.tasks.wait())
+            .await
+            .is_ok();
+        let published = match core.cluster.as_ref().filter(|cluster| cluster.is_up()) {
+            Some(cluster) => tokio::time::timeout(LAST_FLUSH, cluster.flushed())
+                .await
+                .is_ok(),
+            None => true,
         };
-        let in_time = tokio::time::timeout(within, ended).await.is_ok();
         core.stop.cancel();
-        if in_time {
-            core.background.wait().await;
-        }
+        let stopped = tokio::time::timeout(LAST_FLUSH, core.background.wait())
+            .await
+            .is_ok();
         core.sequencer.close();
-        in_time
+        ended && published && stopped
     }
 }

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{
 
 use self::meter::Meter;
 pub(crate) use self::writer::Writer;
-use super::{link::LinkRef, sequencer::Sequencer, shard::Job};
+use super::{link::LinkRef, polling::unpinned, sequencer::Sequencer, shard::Job};
 use crate::protocol::{DisconnectReason, Frame, engine::Packet};
 
 /// What the reader asks for at once. An idle connection keeps a buffer of this size.
@@ -108,7 +108,7 @@ impl WebSocket {
             }
             Err(upgraded) => {
                 let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-                (Io::Other(read), Writer::other(write), Bytes::new())
+                (Io::Other(read), Writer::task(write), Bytes::new())
             }
         };
         let mut meter = Meter::new(max_payload, max_fragments);
@@ -158,7 +158,7 @@ impl WebSocket {
         Poll::Ready(match result {
             Ok(Message::Text(text)) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => match crate::protocol::engine::decode_text(text) {
-                    Ok(packet) => Read::Packet(packet),
+                    Ok(packet) => Read::Packet(unpinned(packet, self.buffered())),
                     Err(_) => Read::Malformed,
                 },
                 Err(_) => Read::Malformed,
@@ -170,26 +170,26 @@ impl WebSocket {
                 Read::End(End::GONE)
             }
             Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.shrink();
+                self.shrink(cx, answers);
                 return Poll::Pending;
             }
             Err(e) => Read::End(end_of(&e)),
         })
     }
 
-    /// Hands what the reader has to say to the shard.
-    fn flush(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
+    /// Hands what the reader has to say to the shard. Says whether nothing is left.
+    fn flush(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> bool {
         let Self {
             context, io, meter, ..
         } = self;
-        if let Err(e) = context.flush(&mut Stream {
-            io,
-            meter,
-            cx,
-            answers,
-        }) {
-            tracing::trace!(error = %e, "cannot answer a close frame");
-        }
+        context
+            .flush(&mut Stream {
+                io,
+                meter,
+                cx,
+                answers,
+            })
+            .is_ok()
     }
 
     /// Reads and forgets, so that closing does not reset the connection. Ready when the peer has closed too.
@@ -205,9 +205,19 @@ impl WebSocket {
         }
     }
 
+    /// How large the buffer may be that a message is a part of; nothing is said of small ones.
+    fn buffered(&self) -> usize {
+        Some(self.meter.largest())
+            .filter(|largest| *largest > KEPT_BUFFER)
+            .unwrap_or(0)
+    }
+
     /// Gives grown buffers back, when nothing is in them.
-    fn shrink(&mut self) {
-        if self.meter.largest() > KEPT_BUFFER && self.meter.is_between_messages() {
+    fn shrink(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
+        if self.meter.largest() > KEPT_BUFFER
+            && self.meter.is_between_messages()
+            && self.flush(cx, answers)
+        {
             self.context = WebSocketContext::new(Role::Server, Some(config(self.max_payload)));
             self.meter.forget_largest();
         }

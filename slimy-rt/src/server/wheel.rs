@@ -123,11 +123,11 @@ impl<T: Timed> State<T> {
     fn visit(&mut self, expired: &mut Vec<Arc<T>>) {
         let current = self.current;
         let slot = std::mem::take(&mut self.slots[slot_of(current)]);
-        let (capacity, mut kept) = (slot.capacity(), Vec::new());
+        let mut kept = Vec::new();
         for item in slot {
             let timer = item.timer();
             let (entry, deadline) = (timer.entry.load(Relaxed), timer.deadline.load(Relaxed));
-            if entry > current && slot_of(entry) == slot_of(current) {
+            if entry != NEVER && entry > current && slot_of(entry) == slot_of(current) {
                 kept.push(item); // of a later round
             } else if entry != current {
                 // Left behind by an arming that moved the deadline forward.
@@ -140,11 +140,7 @@ impl<T: Timed> State<T> {
             }
         }
         // Entries pushed meanwhile into this very slot are of a later round too.
-        let slot = &mut self.slots[slot_of(current)];
-        slot.append(&mut kept);
-        if slot.is_empty() && capacity <= 64 {
-            slot.reserve(capacity.min(8));
-        }
+        self.slots[slot_of(current)].append(&mut kept);
     }
 }
 
@@ -205,6 +201,19 @@ mod tests {
             0,
             "no second time"
         );
+    }
+
+    #[test]
+    fn nothing_is_kept_behind_in_any_slot() {
+        let wheel = Wheel::new(TICK);
+        for slot in 1..=SLOTS as u32 * 2 {
+            let item = item();
+            // The first entry stays behind when the deadline moves forward.
+            wheel.arm(&item, wheel.start + TICK * (slot + 100));
+            wheel.arm(&item, wheel.start + TICK * slot);
+        }
+        assert_eq!(expired_by(&wheel, TICK * (SLOTS as u32 * 3)), SLOTS * 2);
+        assert!(wheel.lock().slots.iter().all(Vec::is_empty));
     }
 
     #[test]

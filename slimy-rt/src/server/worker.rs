@@ -111,9 +111,14 @@ impl Worker {
         }
     }
 
-    /// The socket was not let in, or not even asked for any more.
+    /// The socket was not let in, or is not wanted any more: an admission in progress is dropped.
     pub(crate) fn abandon(&mut self) {
         self.stage = Stage::Left;
+    }
+
+    /// Whether the socket is still being let in.
+    pub(crate) fn is_in_admission(&self) -> bool {
+        matches!(self.stage, Stage::Admission(_))
     }
 
     /// The socket has left: queued events are dropped, the running handler ends.

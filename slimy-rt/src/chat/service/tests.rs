@@ -239,7 +239,7 @@ fn what_the_bot_says_is_exact() {
     let failure = serde_json::to_string(&asked.unavailable("m-bot-error", "T")).unwrap();
     assert_eq!(
         failure,
-        r##"{"messageId":"m-bot-error","guildId":"1","adminOnly":true,"text":"We couldn't reach slimy.ai right now. Try again shortly.","ts":"T","from":{"id":"system","name":"Slime Chat","role":"bot","color":"#22c55e"},"error":"bot_unavailable"}"##
+        r##"{"messageId":"m-bot-error","guildId":"1","text":"We couldn't reach slimy.ai right now. Try again shortly.","ts":"T","from":{"id":"system","name":"Slime Chat","role":"bot","color":"#22c55e"},"error":"bot_unavailable"}"##
     );
 }
 

@@ -30,6 +30,10 @@ use crate::{
 };
 
 /// The layer above a session.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is the large one"
+)]
 pub(super) enum Layer {
     SocketIo(SocketIo),
     Engine {
@@ -209,6 +213,9 @@ impl Layer {
         match self {
             Self::SocketIo(layer) => {
                 for index in 0..layer.workers.len() {
+                    if layer.workers[index].is_in_admission() {
+                        layer.workers[index].abandon();
+                    }
                     layer.leave(core, index, reason, None);
                 }
             }
@@ -317,8 +324,7 @@ impl SocketIo {
         tracing::info!(socket = %socket.id(), %user, %address, "connected");
         let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
         socket.set_connected(true);
-        core.sequencer
-            .enter(&socket, &socket.access().rooms(), Arc::new(welcome));
+        core.sequencer.enter(&socket, Arc::new(welcome));
         core.stats.socket_connected();
         self.client.joined(&namespace);
         worker.join(socket.clone(), now);

@@ -9,11 +9,13 @@ use super::{Connection, Transport, polling, websocket::WebSocket};
 use crate::{
     protocol::{
         DisconnectReason,
-        engine::{Packet, decode_payload},
         session::{Poll, Refusal},
     },
-    server::polling::Ingress,
+    server::polling::{Answered, Ingress},
 };
+
+/// A `6`, when there is nothing else to say.
+pub(super) const NOOP: &[u8] = b"6";
 
 impl Connection {
     pub(super) fn ingress(&mut self, ingress: Ingress, now: Instant) {
@@ -29,7 +31,7 @@ impl Connection {
             Ingress::Upgrade(upgraded) => {
                 // One that may not take over is closed by dropping it.
                 if self.session.upgrade_opened(now) {
-                    let bound = self.core.first_payload_bound();
+                    let bound = self.payload_bound();
                     let fragments = self.core.config.max_fragments;
                     self.candidate = Some(Box::new(WebSocket::new(upgraded, bound, fragments)));
                 }
@@ -42,14 +44,11 @@ impl Connection {
         answer: oneshot::Sender<Result<bytes::Bytes, Refusal>>,
         now: Instant,
     ) {
-        if let (Some(closing), Transport::Polling(polling)) =
-            (&mut self.closing, &mut self.transport)
+        if self.closing.is_some()
+            && let Transport::Polling(polling) = &mut self.transport
         {
-            // The last GET: what is pending, and that it is over.
-            polling.hold(answer);
-            polling.answer(Some(Packet::Close));
-            closing.lingers = polling.has_pending();
-            return;
+            // The last GET: it is answered with what is pending, and that it is over.
+            return polling.hold(answer);
         }
         match self.session.poll_opened(now) {
             Ok(poll) => {
@@ -58,9 +57,9 @@ impl Connection {
                 }
                 let nothing = match poll {
                     Poll::Hold => None,
-                    Poll::AnswerNow => Some(Packet::Noop),
+                    Poll::AnswerNow => Some(NOOP),
                 };
-                self.answer_poll(nothing);
+                self.answer_poll(nothing, now);
             }
             Err(refusal) => {
                 respond(answer, Err(refusal));
@@ -69,16 +68,17 @@ impl Connection {
         }
     }
 
-    /// Answers a held GET when there is something to say. Says whether it did.
-    pub(super) fn answer_poll(&mut self, nothing: Option<Packet>) -> bool {
+    /// Answers a held GET when there is something to say, or else with `nothing`. Says whether it did.
+    pub(super) fn answer_poll(&mut self, nothing: Option<&'static [u8]>, now: Instant) -> bool {
         let Transport::Polling(polling) = &mut self.transport else {
             return false;
         };
-        let answered = polling.answer(nothing);
-        if answered {
-            self.session.poll_answered();
+        match polling.answer(nothing) {
+            Answered::No => return false,
+            Answered::Yes => self.session.poll_answered(),
+            Answered::Aborted => self.close(DisconnectReason::TransportError, None, now),
         }
-        answered
+        true
     }
 
     fn posted(
@@ -87,12 +87,13 @@ impl Connection {
         answer: oneshot::Sender<Result<(), Refusal>>,
         now: Instant,
     ) {
-        match (body, &mut self.transport) {
-            (Some(body), Transport::Polling(polling)) if !self.session.is_closed() => {
-                polling.begin_post(
-                    decode_payload(body, self.core.config.max_payload_packets),
-                    answer,
-                );
+        let Transport::Polling(polling) = &mut self.transport else {
+            // It took so long that the client has upgraded meanwhile.
+            return respond(answer, Err(Refusal::Request));
+        };
+        match body {
+            Some(body) if !self.session.is_closed() => {
+                polling.begin_post(body, self.core.config.max_payload_packets, answer);
             }
             _ => {
                 respond(answer, Err(Refusal::Session));

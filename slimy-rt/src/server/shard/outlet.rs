@@ -47,6 +47,8 @@ struct Letters {
     bytes: usize,
     sealed: bool,
     aborted: bool,
+    /// How much of what was pushed since the last `take_control` is the reader's own.
+    control: usize,
 }
 
 impl Mailbox {
@@ -62,6 +64,34 @@ impl Mailbox {
     pub(crate) fn is_done(&self) -> bool {
         let inner = lock(&self.inner);
         inner.sealed && inner.frames.is_empty()
+    }
+
+    /// Whether the last frame is in.
+    pub(crate) fn is_sealed(&self) -> bool {
+        lock(&self.inner).sealed
+    }
+
+    /// Control bytes that have been taken, once no frame is left.
+    pub(crate) fn take_control(&self) -> usize {
+        let mut inner = lock(&self.inner);
+        if inner.frames.is_empty() {
+            std::mem::take(&mut inner.control)
+        } else {
+            0
+        }
+    }
+
+    /// Adds what the reader itself answers; the reader bounds it.
+    pub(super) fn push_control(&self, frame: Arc<Frame>) {
+        {
+            let mut inner = lock(&self.inner);
+            inner.control += frame.len();
+            if !inner.sealed {
+                inner.bytes += frame.len();
+                inner.frames.push_back(frame);
+            }
+        }
+        self.waker.wake();
     }
 
     /// Whether there is nothing to take.
@@ -229,10 +259,7 @@ impl Entry {
                 self.control += frame.len();
                 self.push(frame);
             }
-            Outlet::Mailbox(mailbox) => {
-                mailbox.push(&frame, usize::MAX);
-                self.link.release_control(frame.len());
-            }
+            Outlet::Mailbox(mailbox) => mailbox.push_control(frame),
             Outlet::Tcp(_) | Outlet::Nowhere => self.link.release_control(frame.len()),
         }
     }

@@ -30,8 +30,9 @@ struct Inner {
     writable: Vec<Key>,
     /// The shard's task, when it sleeps.
     shard: Option<Waker>,
-    /// Connections that wait for the queue to get shorter.
+    /// Connections that wait for the queue to get shorter, and how often such have been let go on.
     readers: Vec<Waker>,
+    releases: u64,
     closed: bool,
 }
 
@@ -115,13 +116,15 @@ impl Queue {
             if waiting > CONGESTED / 2 || inner.readers.is_empty() {
                 return;
             }
+            inner.releases += 1;
             std::mem::take(&mut inner.readers)
         };
         readers.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether connections should stop reading; if so, `waker` is woken when they may go on.
-    pub(crate) fn is_congested(&self, waker: &Waker) -> bool {
+    /// Whether a connection should stop reading; if so, `waker` is woken when it may go on. `waits` is the connection's own note, so
+    /// that it waits once however often it asks.
+    pub(crate) fn is_congested(&self, waker: &Waker, waits: &mut Option<u64>) -> bool {
         if self.waiting.load(Ordering::Relaxed) < CONGESTED {
             return false;
         }
@@ -130,7 +133,10 @@ impl Queue {
         if self.waiting.load(Ordering::Relaxed) < CONGESTED {
             return false;
         }
-        inner.readers.push(waker.clone());
+        if *waits != Some(inner.releases) {
+            *waits = Some(inner.releases);
+            inner.readers.push(waker.clone());
+        }
         true
     }
 }

@@ -41,7 +41,7 @@ async fn connect(queue: &Queue, slot: u32) -> Peer {
         slot,
         generation: 0,
     };
-    let link = Arc::new(Link::new(key));
+    let link = Arc::new(Link::new(key, 0));
     let outlet = Outlet::Tcp(writer);
     queue.push([Job::Register {
         key,
@@ -196,7 +196,7 @@ async fn a_slot_used_again_gets_nothing_of_its_last_owner() {
         ..new.key
     };
     let (link, listener) = (
-        Arc::new(Link::new(key)),
+        Arc::new(Link::new(key, 0)),
         TcpListener::bind("127.0.0.1:0").await.unwrap(),
     );
     new.client = TcpStream::connect(listener.local_addr().unwrap())

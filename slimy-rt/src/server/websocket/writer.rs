@@ -1,6 +1,10 @@
 //! The writing side of a WebSocket, until a shard takes it.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    sync::{Arc, OnceLock},
+    task::Poll,
+};
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -24,10 +28,21 @@ pub(crate) enum Writer {
     /// A plain socket, which the shard writes to itself.
     Tcp(OwnedWriteHalf),
     /// Another stream, written by a task of its own.
-    Other {
-        stream: WriteHalf<TokioIo<Upgraded>>,
-        mailbox: Arc<Mailbox>,
-    },
+    Task(WriterTask),
+}
+
+/// A handle to the task that writes a stream; dropping it before a shard takes the mailbox ends the task.
+#[derive(Debug)]
+pub(crate) struct WriterTask {
+    shared: Arc<Shared>,
+    taken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    mailbox: Arc<Mailbox>,
+    /// Whom to tell of a failure and of the end, once that is known.
+    link: OnceLock<LinkRef>,
 }
 
 impl Writer {
@@ -35,11 +50,13 @@ impl Writer {
         Self::Tcp(half)
     }
 
-    pub(super) fn other(stream: WriteHalf<TokioIo<Upgraded>>) -> Self {
-        Self::Other {
-            stream,
-            mailbox: Arc::default(),
-        }
+    pub(super) fn task(stream: WriteHalf<TokioIo<Upgraded>>) -> Self {
+        let shared = Arc::<Shared>::default();
+        tokio::spawn(write(stream, Arc::clone(&shared)));
+        Self::Task(WriterTask {
+            shared,
+            taken: false,
+        })
     }
 
     /// Sends a small frame at once; `false` when the fresh connection does not even take that.
@@ -49,25 +66,49 @@ impl Writer {
             Self::Tcp(half) => half
                 .try_write(bytes)
                 .is_ok_and(|written| written == bytes.len()),
-            // Written once the task runs, before anything else.
-            Self::Other { mailbox, .. } => mailbox.push(frame, GATHER_BYTES),
+            Self::Task(task) => task.shared.mailbox.push(frame, GATHER_BYTES),
         }
     }
 
-    /// The outlet for a shard. Another stream's task begins to write.
+    /// The outlet for a shard.
     pub(crate) fn into_outlet(self, link: &LinkRef) -> Outlet {
         match self {
             Self::Tcp(half) => Outlet::Tcp(half),
-            Self::Other { stream, mailbox } => {
-                tokio::spawn(write(stream, Arc::clone(&mailbox), Arc::clone(link)));
-                Outlet::Mailbox(mailbox)
+            Self::Task(mut task) => {
+                task.taken = true;
+                // Set once: a writer is turned into an outlet once.
+                let _ = task.shared.link.set(Arc::clone(link));
+                if task.shared.mailbox.is_aborted() {
+                    task.shared.failed();
+                }
+                Outlet::Mailbox(Arc::clone(&task.shared.mailbox))
             }
         }
     }
 }
 
+impl Drop for WriterTask {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.shared.mailbox.abort();
+        }
+    }
+}
+
+impl Shared {
+    /// The stream is broken. Told by the task, or by whoever sets the link later.
+    fn failed(&self) {
+        self.mailbox.abort();
+        if let Some(link) = self.link.get() {
+            link.send(Command::WriteFailed { slow: false });
+            link.set_flushed();
+        }
+    }
+}
+
 /// Writes what the mailbox gets until it is sealed.
-async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, link: LinkRef) {
+async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, shared: Arc<Shared>) {
+    let mailbox = &*shared.mailbox;
     let mut gathered = Vec::new();
     loop {
         gathered.clear();
@@ -81,7 +122,7 @@ async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, 
                 break;
             }
             gathered = Vec::new(); // an idle connection keeps no buffer
-            wait(&mailbox).await;
+            wait(mailbox).await;
             continue;
         }
         let written = async {
@@ -90,20 +131,26 @@ async fn write(mut stream: WriteHalf<TokioIo<Upgraded>>, mailbox: Arc<Mailbox>, 
         };
         let written = tokio::select! {
             written = written => written,
-            () = aborted(&mailbox) => break,
+            () = aborted(mailbox) => return shared.failed(),
         };
         if let Err(e) = written {
             tracing::debug!(error = %e, "cannot write");
-            link.send(Command::WriteFailed { slow: false });
-            break;
+            return shared.failed();
+        }
+        if let Some(link) = shared.link.get() {
+            link.release_control(mailbox.take_control());
         }
     }
-    if !mailbox.is_aborted()
-        && let Err(e) = stream.shutdown().await
-    {
+    let shut_down = tokio::select! {
+        shut_down = stream.shutdown() => shut_down,
+        () = aborted(mailbox) => Ok(()),
+    };
+    if let Err(e) = shut_down {
         tracing::trace!(error = %e, "cannot shut the writing side down");
     }
-    link.set_flushed();
+    if let Some(link) = shared.link.get() {
+        link.set_flushed();
+    }
 }
 
 async fn wait(mailbox: &Mailbox) {
