@@ -93,6 +93,17 @@ describe("connecting", () => {
     assert.match(await socket.next(), /^40\{"sid":/);
   });
 
+  it("over polling, then the upgrade with a large event right behind it", async () => {
+    const session = await Polling.open(suite);
+    await session.post("40");
+    await session.packets(2);
+    socket = await RawSocket.probe(suite, session);
+    const text = "a".repeat(500_000);
+    for (const frame of ["5", `42["message","${text}"]`, '42["message","next"]']) socket.send(frame);
+    assert.equal(await socket.next(), `42["message-back","${text}"]`);
+    assert.equal(await socket.next(), '42["message-back","next"]');
+  });
+
   it("nobody who connects nowhere stays longer than a second", async () => {
     const begin = Date.now();
     await engine();

@@ -34,14 +34,7 @@ const answer = async (promise) => {
   return { status, body };
 };
 
-/** Sends the probe over a second transport for `session`, and reads its answer. */
-async function probe(server, session) {
-  const socket = keep(new RawSocket(server, { query: { sid: session.sid } }));
-  await within(socket.opened, "the second transport");
-  socket.send("2probe");
-  assert.equal(await socket.next(), "3probe");
-  return socket;
-}
+const probe = async (server, session) => keep(await RawSocket.probe(server, session));
 
 describe("handshake", () => {
   const openPacket = (sid, upgrades) =>

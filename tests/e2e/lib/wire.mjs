@@ -54,6 +54,16 @@ export class RawSocket {
     return socket;
   }
 
+  /** A second transport for a polling session, up to the answered probe. */
+  static async probe(server, session) {
+    const socket = new RawSocket(server, { query: { sid: session.sid } });
+    await within(socket.opened, "the second transport");
+    socket.send("2probe");
+    const answer = await socket.next();
+    if (answer !== "3probe") throw new Error(`the probe was answered by ${answer}`);
+    return socket;
+  }
+
   next(ms) {
     return this.frames.next(ms);
   }
