@@ -227,6 +227,10 @@ async fn refuse(mut stream: TcpStream, _refusal: OwnedSemaphorePermit) {
 struct Connection<S> {
     http: Arc<HttpBuilder>,
     service: S,
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(dead_code, reason = "only the TLS handshake is bounded here")
+    )]
     config: Arc<ServeConfig>,
     addr: SocketAddr,
     shutdown: CancellationToken,

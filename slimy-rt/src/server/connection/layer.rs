@@ -282,6 +282,8 @@ impl SocketIo {
             Arc::clone(name),
             self.handshake.with_auth(auth),
         );
+        // Nearly every client is in one namespace; a vector's usual first size is four.
+        self.workers.reserve_exact(1);
         self.workers.push(Worker::new(
             Arc::clone(name),
             link.key,
