@@ -3,7 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Connection, Transport};
@@ -19,6 +19,16 @@ pub(super) struct Closing {
     flushed: bool,
     /// A polling client that is sent away is told by its next GET; one that broke the rules is not waited for.
     lingers: bool,
+}
+
+impl Closing {
+    /// From here on it is only the peer that is waited for.
+    fn flushed(&mut self, now: Instant, patience: Duration) {
+        if !self.flushed {
+            self.flushed = true;
+            self.until = self.until.min(now + patience);
+        }
+    }
 }
 
 /// The code of a close that the server itself wants (RFC 6455, section 7.4.1).
@@ -77,10 +87,9 @@ impl Connection {
         let Some(closing) = &mut self.closing else {
             return Poll::Pending;
         };
-        if !closing.flushed && self.link.is_flushed() {
-            // From here on it is only the peer's goodbye that is waited for.
-            closing.flushed = true;
-            closing.until = closing.until.min(now + self.core.config.close_timeout);
+        let patience = self.core.config.close_timeout;
+        if self.link.is_flushed() {
+            closing.flushed(now, patience);
         }
         let late = now >= closing.until;
         let gone = match &mut self.transport {
@@ -89,6 +98,10 @@ impl Connection {
                 // First the mark, then the look: the shard seals the mailbox when all that was said before is in it.
                 let aborted = polling.poll_held(cx).is_ready();
                 let sealed = polling.is_sealed();
+                if sealed {
+                    // What is in it is for the client to fetch.
+                    closing.flushed(now, patience);
+                }
                 let told = sealed && polling.answer(None) == Answered::Yes && polling.is_done();
                 let waits = polling.is_holding() || closing.lingers && !aborted;
                 late || told || sealed && !waits

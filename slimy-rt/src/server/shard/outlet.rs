@@ -60,6 +60,17 @@ impl Mailbox {
         Some(frame)
     }
 
+    /// Takes the next frame, but not the one that was sealed in.
+    pub(crate) fn pop_before_last(&self) -> Option<Arc<Frame>> {
+        let mut inner = lock(&self.inner);
+        if inner.sealed && inner.frames.len() == 1 {
+            return None;
+        }
+        let frame = inner.frames.pop_front()?;
+        inner.bytes -= frame.len();
+        Some(frame)
+    }
+
     /// Whether nothing more will come.
     pub(crate) fn is_done(&self) -> bool {
         let inner = lock(&self.inner);
