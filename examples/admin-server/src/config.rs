@@ -1,13 +1,17 @@
 //! The flags and environment variables, as they are written. What they mean together is for `settings`.
 
 use std::{
+    ffi::OsStr,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::BoolishValueParser,
+    parser::ValueSource,
+};
 use slimy_rt::{
     auth::{DEFAULT_COOKIE_NAME, Role},
     chat::{Audience, ChatRate},
@@ -57,11 +61,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "HOST", hide = true)]
     pub(crate) host: Option<String>,
     #[arg(long, env = "PORT", hide = true)]
-    pub(crate) port: Option<u16>,
+    pub(crate) port: Option<String>,
     #[arg(long, env = "ADMIN_API_HOST", hide = true)]
     pub(crate) admin_api_host: Option<String>,
     #[arg(long, env = "ADMIN_API_PORT", hide = true)]
-    pub(crate) admin_api_port: Option<u16>,
+    pub(crate) admin_api_port: Option<String>,
 
     /// Send the cookie to this domain and those below it
     #[arg(long, env = "COOKIE_DOMAIN", value_name = "DOMAIN")]
@@ -237,7 +241,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "WORKER_THREADS", value_name = "N")]
     pub(crate) worker_threads: Option<NonZeroUsize>,
     /// Tell clients the causes of server errors. Never in production
-    #[arg(long, env = "ADMIN_DEVELOPMENT")]
+    #[arg(long, env = "ADMIN_DEVELOPMENT", value_parser = BoolishValueParser::new())]
     pub(crate) development: bool,
 }
 
@@ -319,14 +323,30 @@ impl ServeArgs {
             return Ok(listen);
         }
         let host = self.host.as_deref().or(self.admin_api_host.as_deref());
-        let ip: IpAddr = match host.filter(|host| !host.is_empty()) {
+        let ip: IpAddr = match host {
             None | Some("localhost") => [127, 0, 0, 1].into(),
             Some(host) => host.parse().map_err(|_| {
                 format!("HOST `{host}` is no address: set ADMIN_LISTEN, such as 127.0.0.1:3080")
             })?,
         };
-        Ok((ip, self.port.or(self.admin_api_port).unwrap_or(3080)).into())
+        let port = self.port.as_deref().or(self.admin_api_port.as_deref());
+        let port = match port {
+            None => 3080,
+            Some(port) => port.parse().map_err(|_| {
+                format!("PORT `{port}` is no port: set ADMIN_LISTEN, such as 127.0.0.1:3080")
+            })?,
+        };
+        Ok((ip, port).into())
     }
+}
+
+/// The program's flags, without the variables that are empty: those count as unset, but for a secret, whose absence means the demo.
+pub(crate) fn command() -> clap::Command {
+    let is_empty = |variable: &OsStr| std::env::var_os(variable).is_some_and(|v| v.is_empty());
+    Cli::command().mut_args(|arg| match arg.get_env() {
+        Some(variable) if variable != "JWT_SECRET" && is_empty(variable) => arg.env(None::<&str>),
+        _ => arg,
+    })
 }
 
 /// Whoever lists the machine's processes reads their command lines.

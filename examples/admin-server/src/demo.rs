@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, header, uri::Authority};
 use serde::Deserialize;
 use slimy_rt::{
     GuildId, InvalidId, UserId,
@@ -111,7 +111,10 @@ async fn login(
 /// Refuses whatever may come from another machine: through a proxy, or from a page whose host name was made to point here.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let client = TrustedProxies::none().client(request.extensions(), request.headers());
-    if client.addr.is_loopback() && !client.forwarded && has_loopback_host(request.headers()) {
+    // A request in absolute form names its host twice.
+    let target = request.uri().authority().is_none_or(is_loopback_host);
+    let host = has_loopback_host(request.headers());
+    if client.addr.is_loopback() && !client.forwarded && host && target {
         return next.run(request).await;
     }
     let text = "The demo answers only on its own machine: set JWT_SECRET to serve others.";
@@ -123,9 +126,12 @@ fn has_loopback_host(headers: &HeaderMap) -> bool {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
     };
-    let Ok(authority) = host.as_bytes().try_into() as Result<http::uri::Authority, _> else {
-        return false;
-    };
+    host.as_bytes()
+        .try_into()
+        .is_ok_and(|authority| is_loopback_host(&authority))
+}
+
+fn is_loopback_host(authority: &Authority) -> bool {
     let host = authority
         .host()
         .trim_start_matches('[')

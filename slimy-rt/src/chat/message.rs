@@ -53,7 +53,9 @@ impl<'a> Incoming<'a> {
         }
         Ok(Self {
             text,
-            guild: guild.ok_or(Refusal::MissingGuild)?,
+            // What is too long to be an id names no guild that anyone is in.
+            guild: GuildId::parse(&guild.ok_or(Refusal::MissingGuild)?)
+                .map_err(|_| Refusal::GuildForbidden)?,
             admin_only,
             id,
             request_bot,
@@ -163,8 +165,8 @@ fn string(raw: &str) -> Option<Cow<'_, str>> {
     (!text.contains('\0')).then_some(Cow::Owned(text))
 }
 
-/// A guild id, or `Some(None)` where JavaScript sees a falsy value.
-fn guild(raw: &str) -> Option<Option<GuildId>> {
+/// A guild's name, or `Some(None)` where JavaScript sees a falsy value.
+fn guild(raw: &str) -> Option<Option<Cow<'_, str>>> {
     let text = match raw.as_bytes().first()? {
         b'"' => string(raw)?,
         b'-' | b'0'..=b'9' => match js::number_text(raw) {
@@ -174,10 +176,7 @@ fn guild(raw: &str) -> Option<Option<GuildId>> {
         _ if raw == "null" => return Some(None),
         _ => return None,
     };
-    if text.is_empty() {
-        return Some(None);
-    }
-    GuildId::parse(&text).ok().map(Some)
+    Some(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// A message id, or `Some(None)` for one that the server replaces.

@@ -175,7 +175,10 @@ fn is_forwarding(name: &HeaderName) -> bool {
     name == header::FORWARDED
         || name == header::VIA
         || name.as_str().starts_with("x-forwarded-")
-        || name.as_str() == "x-real-ip"
+        || matches!(
+            name.as_str(),
+            "x-real-ip" | "cf-connecting-ip" | "true-client-ip"
+        )
 }
 
 #[cfg(test)]

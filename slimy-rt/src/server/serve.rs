@@ -10,15 +10,20 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use futures_util::{
+    TryFutureExt,
+    future::{Either, MapOk, Ready, ready},
+};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
+use http_body_util::{Either as BodyEither, Empty};
 use hyper::{
     body::Incoming,
     rt::{Read, Write},
+    server::conn::http1,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -85,7 +90,8 @@ impl Default for ServeConfig {
 /// Serves `service` to whoever connects to `listener`, until `shutdown` is cancelled and the last connection has ended.
 ///
 /// Each request carries a [`Peer`] extension. Over plain TCP an upgraded connection's socket comes back by downcasting to
-/// `TokioIo<TcpStream>`. Requests that are no HTTP/1.1 are answered by 400 and never reach the service; how long a *body* may take is for the
+/// `TokioIo<TcpStream>`. Requests that are no HTTP/1.1 are answered by 400 and never reach the service, an HTTP/2 preface closes
+/// the connection; how long a *body* may take is for the
 /// service to bound, since it alone knows whether it wants the body.
 ///
 /// # Shutdown
@@ -164,14 +170,12 @@ pub async fn serve<S, B>(
     }
 }
 
-type HttpBuilder = auto::Builder<TokioExecutor>;
-
-fn http_builder(config: &ServeConfig) -> HttpBuilder {
+fn http_builder(config: &ServeConfig) -> http1::Builder {
     /// hyper panics below it.
     const MIN_HEADER_BYTES: usize = 8192;
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1()
-        .timer(TokioTimer::new())
+    // Not hyper-util's `auto` builder: before it knows the protocol it has no timer, and a client that says nothing stays for ever.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
         .max_buf_size(config.max_header_bytes.max(MIN_HEADER_BYTES));
     http
@@ -225,12 +229,8 @@ async fn refuse(mut stream: TcpStream, _refusal: OwnedSemaphorePermit) {
 
 /// One accepted connection.
 struct Connection<S> {
-    http: Arc<HttpBuilder>,
+    http: Arc<http1::Builder>,
     service: S,
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(dead_code, reason = "only the TLS handshake is bounded here")
-    )]
     config: Arc<ServeConfig>,
     addr: SocketAddr,
     shutdown: CancellationToken,
@@ -277,11 +277,12 @@ where
             addr: self.addr,
             secure,
         };
-        let service = TowerToHyperService::new(WithPeer {
+        let service = TowerToHyperService::new(Checked {
             service: self.service,
             peer,
+            max_header_bytes: self.config.max_header_bytes,
         });
-        let connection = self.http.serve_connection_with_upgrades(io, service);
+        let connection = self.http.serve_connection(io, service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -291,31 +292,56 @@ where
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(addr = %self.addr, error = &*error, "the HTTP connection ended");
+            tracing::debug!(addr = %self.addr, %error, "the HTTP connection ended");
         }
     }
 }
 
-/// Tells the service who the peer is.
+/// Tells the service who the peer is, and refuses what hyper lets through: it looks at its bound between reads, which may overshoot.
 #[derive(Clone)]
-struct WithPeer<S> {
+struct Checked<S> {
     service: S,
     peer: Peer,
+    max_header_bytes: usize,
 }
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for WithPeer<S> {
-    type Response = S::Response;
+type CheckedBody<B> = BodyEither<B, Empty<<B as Body>::Data>>;
+type CheckedResponse<B> = Response<CheckedBody<B>>;
+type Passed<F, B> = MapOk<F, fn(Response<B>) -> CheckedResponse<B>>;
+
+impl<S, R, B> Service<Request<R>> for Checked<S>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    B: Body,
+{
+    type Response = CheckedResponse<B>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Either<Ready<Result<CheckedResponse<B>, S::Error>>, Passed<S::Future, B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
+    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+        if header_bytes(&request) > self.max_header_bytes {
+            let mut answer = Response::new(BodyEither::Right(Empty::new()));
+            *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            return Either::Left(ready(Ok(answer)));
+        }
         request.extensions_mut().insert(self.peer);
-        self.service.call(request)
+        let pass: fn(Response<B>) -> CheckedResponse<B> = |answer| answer.map(BodyEither::Left);
+        Either::Right(self.service.call(request).map_ok(pass))
     }
+}
+
+/// A request's line and headers as they are written, but for white space that means nothing.
+fn header_bytes<R>(request: &Request<R>) -> usize {
+    let uri = request.uri();
+    let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    target + request.headers().iter().map(line).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The HTTP side: a tower service that checks requests in the protocol's order and hands them to sessions.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     error::Error as StdError,
     fmt,
@@ -11,9 +12,10 @@ use std::{
     time::Instant,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::sync::oneshot;
@@ -55,14 +57,20 @@ struct Query {
 enum Wanted {
     /// A new polling session.
     Open,
-    /// A new WebSocket session, with the key to answer.
-    OpenWebSocket(HeaderValue),
+    /// A new WebSocket session.
+    OpenWebSocket(Accept),
     /// A session's packets.
     Poll(LinkRef),
     /// Packets for a session.
     Post(LinkRef),
-    /// A session's upgrade, with the key to answer.
-    Upgrade(LinkRef, HeaderValue),
+    /// A session's upgrade.
+    Upgrade(LinkRef, Accept),
+}
+
+/// How a WebSocket handshake is answered.
+struct Accept {
+    key: HeaderValue,
+    protocol: Option<HeaderValue>,
 }
 
 impl SocketIoService {
@@ -70,18 +78,19 @@ impl SocketIoService {
         Self { core }
     }
 
-    /// The checks of Engine.IO, in its order; the application's veto is the origin's.
+    /// The checks of Engine.IO, in its order; but a foreign page is refused before anything else is looked at.
     fn check<B>(
         &self,
         request: &Request<B>,
         decision: &Decision,
     ) -> Result<Wanted, HandshakeError> {
+        if *decision == Decision::Foreign {
+            return Err(HandshakeError::Forbidden);
+        }
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let transport = query.transport.ok_or(HandshakeError::TransportUnknown)?;
-        match decision {
-            Decision::Malformed => return Err(HandshakeError::BadRequest),
-            Decision::Foreign => return Err(HandshakeError::Forbidden),
-            _ => {}
+        if *decision == Decision::Malformed {
+            return Err(HandshakeError::BadRequest);
         }
         let upgrade = asks_for_websocket(request.headers());
         let Some(sid) = query.sid else {
@@ -96,7 +105,7 @@ impl SocketIoService {
         }
         match (transport, upgrade, request.method()) {
             (Transport::WebSocket, true, &Method::GET) => {
-                Ok(Wanted::Upgrade(link, accept_key(request.headers())?))
+                Ok(Wanted::Upgrade(link, accept(request)?))
             }
             (Transport::Polling, false, &Method::GET) => Ok(Wanted::Poll(link)),
             (Transport::Polling, false, &Method::POST) => Ok(Wanted::Post(link)),
@@ -123,7 +132,7 @@ impl SocketIoService {
         if !upgrade {
             return Ok(Wanted::Open);
         }
-        Ok(Wanted::OpenWebSocket(accept_key(request.headers())?))
+        Ok(Wanted::OpenWebSocket(accept(request)?))
     }
 
     fn answer<B>(&self, mut request: Request<B>, decision: &Decision, client: Client) -> Outcome
@@ -149,7 +158,7 @@ impl SocketIoService {
                 }
                 Err(reason) => unavailable(reason),
             }),
-            Wanted::OpenWebSocket(key) => Outcome::Now(match open(core, &request, client) {
+            Wanted::OpenWebSocket(accept) => Outcome::Now(match open(core, &request, client) {
                 Ok(opening) => {
                     let within = self.core.config.upgrade_timeout;
                     let upgraded = hyper::upgrade::on(&mut request);
@@ -160,11 +169,11 @@ impl SocketIoService {
                             Err(_) => tracing::debug!("an upgrade took too long"),
                         }
                     });
-                    switching(key)
+                    switching(accept)
                 }
                 Err(reason) => unavailable(reason),
             }),
-            Wanted::Upgrade(link, key) => {
+            Wanted::Upgrade(link, accept) => {
                 let within = self.core.config.upgrade_timeout;
                 let upgraded = hyper::upgrade::on(&mut request);
                 self.core.tasks.spawn(async move {
@@ -178,7 +187,7 @@ impl SocketIoService {
                         Err(_) => tracing::debug!("an upgrade took too long"),
                     }
                 });
-                Outcome::Now(switching(key))
+                Outcome::Now(switching(accept))
             }
             Wanted::Poll(link) => Outcome::Later(Box::pin(poll(link))),
             Wanted::Post(link) => Outcome::Later(Box::pin(post(core, link, request))),
@@ -261,26 +270,59 @@ impl fmt::Debug for ResponseFuture {
 }
 
 impl Query {
+    /// Reads what the protocol knows; a parameter that is there twice has no value that anyone could mean.
     fn parse(query: &str) -> Self {
-        let mut parsed = Self {
-            transport: None,
-            version_is_4: false,
-            sid: None,
-        };
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
-                "transport" => {
-                    parsed.transport = [Transport::Polling, Transport::WebSocket]
-                        .into_iter()
-                        .find(|transport| transport.as_str() == value);
-                }
-                "EIO" => parsed.version_is_4 = value == "4",
-                "sid" => parsed.sid = Some(value.into()),
+        let mut transport = Parameter::default();
+        let mut version = Parameter::default();
+        let mut sid = Parameter::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "transport" => transport.set(value),
+                "EIO" => version.set(value),
+                "sid" => sid.set(value),
                 _ => {}
             }
         }
-        parsed
+        let transport = transport.value().and_then(|name| {
+            [Transport::Polling, Transport::WebSocket]
+                .into_iter()
+                .find(|t| t.as_str() == name)
+        });
+        // Two session ids are none that is known; an empty one is as good as none.
+        let sid = match &sid {
+            Parameter::Twice => Some(""),
+            sid => sid.value().filter(|sid| !sid.is_empty()),
+        };
+        Self {
+            transport,
+            version_is_4: version.value() == Some("4"),
+            sid: sid.map(Into::into),
+        }
+    }
+}
+
+/// A parameter's value, unless it came twice.
+#[derive(Default)]
+enum Parameter<'a> {
+    #[default]
+    Absent,
+    Once(Cow<'a, str>),
+    Twice,
+}
+
+impl<'a> Parameter<'a> {
+    fn set(&mut self, value: Cow<'a, str>) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Twice => Self::Twice,
+        };
+    }
+
+    fn value(&self) -> Option<&str> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Absent | Self::Twice => None,
+        }
     }
 }
 
@@ -396,25 +438,45 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
 }
 
-/// The answer to the client's key, when the handshake is a valid one.
-fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, HandshakeError> {
-    let version = headers.get(header::SEC_WEBSOCKET_VERSION);
-    let key = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .filter(|key| key.len() == 24);
-    match (key, version.map(HeaderValue::as_bytes)) {
-        (Some(key), Some(b"13")) => HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-            .map_err(|_| HandshakeError::BadRequest),
-        _ => Err(HandshakeError::BadRequest),
-    }
+/// The answer to a WebSocket handshake, when it is a valid one (RFC 6455, section 4.2).
+fn accept<B>(request: &Request<B>) -> Result<Accept, HandshakeError> {
+    let headers = request.headers();
+    let only = |name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
+    };
+    let version = only(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    let key = only(header::SEC_WEBSOCKET_KEY)
+        .filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));
+    let (Some(key), Some(b"13"), Version::HTTP_11) = (key, version, request.version()) else {
+        return Err(HandshakeError::BadRequest);
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let key = HeaderValue::from_str(&accept).map_err(|_| HandshakeError::BadRequest)?;
+    // As the reference server does, since clients that offer protocols fail when none is chosen.
+    let offered = headers
+        .get(header::SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|v| v.to_str().ok());
+    let first = offered
+        .and_then(|offered| offered.split(',').next())
+        .map(str::trim);
+    let protocol = first.and_then(|first| HeaderValue::from_str(first).ok());
+    Ok(Accept {
+        key,
+        protocol: protocol.filter(|protocol| !protocol.is_empty()),
+    })
 }
 
-fn switching(key: HeaderValue) -> Answer {
+fn switching(accept: Accept) -> Answer {
     let mut answer = status(StatusCode::SWITCHING_PROTOCOLS);
     let headers = answer.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.key);
+    if let Some(protocol) = accept.protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     answer
 }
 
@@ -427,6 +489,7 @@ fn packets(body: Bytes) -> Answer {
 fn status(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
+    plain_headers(&mut answer, TEXT);
     answer
 }
 

@@ -36,6 +36,9 @@ const KEPT_BUFFER: usize = 16 * 1024;
 /// How much of its own the reader may have waiting for the shard. Without it, a flood of pings that reads no pongs would fill memory.
 const MAX_CONTROL_BYTES: usize = 2 * 1024;
 
+/// How much of a peer that does not stop sending is read after its connection was closed.
+const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
+
 /// The reading side of a WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
@@ -43,6 +46,8 @@ pub(crate) struct WebSocket {
     io: Io,
     meter: Meter,
     max_payload: usize,
+    /// What was read and forgotten since the connection is closing.
+    drained: usize,
 }
 
 #[derive(Debug)]
@@ -101,10 +106,10 @@ impl WebSocket {
         max_payload: usize,
         max_fragments: u32,
     ) -> (Self, Writer) {
-        let (io, writer, read) = match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => {
-                let (read, write) = parts.io.into_inner().into_split();
-                (Io::Tcp(read), Writer::tcp(write), parts.read_buf)
+        let (io, writer, read) = match tcp(upgraded) {
+            Ok((stream, read_buf)) => {
+                let (read, write) = stream.into_split();
+                (Io::Tcp(read), Writer::tcp(write), read_buf)
             }
             Err(upgraded) => {
                 let (read, write) = tokio::io::split(TokioIo::new(upgraded));
@@ -129,6 +134,7 @@ impl WebSocket {
                 io,
                 meter,
                 max_payload,
+                drained: 0,
             },
             writer,
         )
@@ -192,17 +198,20 @@ impl WebSocket {
             .is_ok()
     }
 
-    /// Reads and forgets, so that closing does not reset the connection. Ready when the peer has closed too.
+    /// Reads and forgets, so that closing does not reset the connection. Ready when the peer has closed too, or goes on for too long.
     pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut space = [0; 1024];
-        loop {
+        let mut space = [0; 4096];
+        while self.drained < MAX_DRAINED_BYTES {
             let mut buffer = ReadBuf::new(&mut space);
             match self.io.poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.drained += buffer.filled().len();
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
+        Poll::Ready(())
     }
 
     /// How large the buffer may be that a message is a part of; nothing is said of small ones.
@@ -221,6 +230,15 @@ impl WebSocket {
             self.context = WebSocketContext::new(Role::Server, Some(config(self.max_payload)));
             self.meter.forget_largest();
         }
+    }
+}
+
+/// Takes a plain socket back, with what was read of it: from hyper's own connection, or from hyper-util's, which axum serves with.
+fn tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => downcast::<TokioIo<TcpStream>>(upgraded)
+            .map(|parts| (parts.io.into_inner(), parts.read_buf)),
     }
 }
 

@@ -17,11 +17,11 @@ fn refusals_in_their_order() {
     use Refusal::*;
     let long = format!(r#"{{"text":"{}"}}"#, "a".repeat(MAX + 1));
     let long_guild = format!(
-        r#"{{"text":"","guildId":"{}"}}"#,
+        r#"{{"text":"x","guildId":"{}"}}"#,
         "1".repeat(MAX_ID_BYTES + 1)
     );
     let long_number = format!(
-        r#"{{"text":"","guildId":{}}}"#,
+        r#"{{"text":"x","guildId":{}}}"#,
         "1".repeat(MAX_ID_BYTES + 1)
     );
     let table: &[(&str, Refusal)] = &[
@@ -60,8 +60,8 @@ fn refusals_in_their_order() {
         (r#"{"text":"\ude00\ud83d"}"#, InvalidMessage),
         (r#"{"text":"","guildId":"\ud800"}"#, InvalidMessage),
         (r#"{"text":"","messageId":"\udfff"}"#, InvalidMessage),
-        (&long_guild, InvalidMessage),
-        (&long_number, InvalidMessage),
+        (&long_guild, GuildForbidden),
+        (&long_number, GuildForbidden),
         // Of a key that is there twice, the last counts.
         (r#"{"text":"x","guildId":"1","text":1}"#, InvalidMessage),
         (
