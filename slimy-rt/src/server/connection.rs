@@ -294,6 +294,9 @@ impl Connection {
             return true;
         }
         progress |= self.answer_poll(None, now);
+        if self.closing.is_some() {
+            return true;
+        }
         let full = self.layer.is_full(&self.core.config)
             || self
                 .core

@@ -178,7 +178,7 @@ impl Worker {
         self.expires = left.as_ref().map(|left| {
             now + left
                 .as_ref()
-                .map_or(MAX_SLEEP, |left| (*left).min(MAX_SLEEP))
+                .map_or(Duration::ZERO, |left| (*left).min(MAX_SLEEP))
         });
         left.is_some_and(|left| left.is_err())
     }
