@@ -90,3 +90,4 @@ pub mod metrics;
 pub mod protocol;
 pub mod server;
 pub mod session;
+mod time;

@@ -100,6 +100,23 @@ async fn node(store: &Shaky) -> Node {
     Node::start(builder.namespace(Namespace::new("/"))).await
 }
 
+/// Two clients of different users in one guild.
+async fn two_members() -> (Shaky, Node, Client, Client) {
+    let store = Shaky::new();
+    for name in ["u", "v"] {
+        store
+            .save(&user(name), &guilds(&["1"]), Expiry::Never)
+            .await
+            .unwrap();
+    }
+    let node = node(&store).await;
+    let (u, v) = (
+        Client::join(node.addr, "u").await,
+        Client::join(node.addr, "v").await,
+    );
+    (store, node, u, v)
+}
+
 fn tell(node: &Node, guild: &str, text: &str) {
     let room = Room::guild(&GuildId::parse(guild).unwrap());
     node.server
@@ -134,18 +151,7 @@ async fn a_store_that_cannot_answer_refuses_with_server_error() {
 
 #[tokio::test]
 async fn guilds_that_come_and_go_move_the_sockets_of_their_user_only() {
-    let store = Shaky::new();
-    for name in ["u", "v"] {
-        store
-            .save(&user(name), &guilds(&["1"]), Expiry::Never)
-            .await
-            .unwrap();
-    }
-    let node = node(&store).await;
-    let (mut u, mut v) = (
-        Client::join(node.addr, "u").await,
-        Client::join(node.addr, "v").await,
-    );
+    let (store, node, mut u, mut v) = two_members().await;
     store
         .save(&user("u"), &guilds(&["2", "3"]), Expiry::Never)
         .await
@@ -177,18 +183,7 @@ async fn guilds_that_come_and_go_move_the_sockets_of_their_user_only() {
 
 #[tokio::test]
 async fn deleting_a_session_ends_its_sockets_and_losing_it_ends_nobody() {
-    let store = Shaky::new();
-    for name in ["u", "v"] {
-        store
-            .save(&user(name), &guilds(&["1"]), Expiry::Never)
-            .await
-            .unwrap();
-    }
-    let node = node(&store).await;
-    let (mut u, mut v) = (
-        Client::join(node.addr, "u").await,
-        Client::join(node.addr, "v").await,
-    );
+    let (store, node, mut u, mut v) = two_members().await;
 
     store.lost.store(true, Ordering::SeqCst);
     store

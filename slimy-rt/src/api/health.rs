@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::{ApiError, ApiState, ErrorCode};
-use crate::chat::timestamp;
+use crate::time::timestamp;
 
 #[derive(Serialize)]
 pub(super) struct Health {

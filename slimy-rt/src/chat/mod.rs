@@ -22,8 +22,6 @@ mod service;
 
 #[cfg(feature = "openai")]
 pub use self::bot::{OpenAi, OpenAiBuilder, OpenAiConfigError};
-#[cfg(feature = "api")]
-pub(crate) use self::outgoing::timestamp;
 pub use self::{
     bot::{Bot, BotError, MAX_REPLY_CHARS, NotConfigured, Question},
     config::{Audience, ChatConfig, InvalidAudience},

@@ -19,7 +19,7 @@ use super::{
     claims::{Claims, Owner},
     config::{Audience, ChatConfig},
     message::{self, Incoming},
-    outgoing::{Author, Outgoing, timestamp},
+    outgoing::{Author, Outgoing},
     policy::{self, Now, Policy, Verdict},
     refusal::{Accepted, Refusal},
 };
@@ -28,6 +28,7 @@ use crate::{
     auth::{Role, User},
     events::{Broadcast, Emitter, Event, Namespace, Socket},
     session::{Guild, SessionStore},
+    time::timestamp,
 };
 
 /// The event's name, in both directions.

@@ -118,6 +118,14 @@ impl RoomKeys {
     }
 }
 
+impl Directory {
+    /// A socket's namespace, and where its new rooms get their numbers.
+    fn of(&mut self, socket: &Socket) -> Option<(&mut Namespace, &mut RoomKeys)> {
+        let namespace = self.namespaces.get_mut(socket.namespace())?;
+        Some((namespace, &mut self.room_keys))
+    }
+}
+
 impl Sequencer {
     pub(crate) fn new(
         namespaces: impl Iterator<Item = Arc<str>>,
@@ -224,12 +232,7 @@ impl Sequencer {
     pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) {
         let key = socket.key();
         let mut directory = lock(&self.directory);
-        let Directory {
-            namespaces,
-            room_keys,
-            ..
-        } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+        let Some((namespace, room_keys)) = directory.of(socket) else {
             return;
         };
         namespace.everyone.counts[key.shard as usize] += 1;
@@ -262,12 +265,7 @@ impl Sequencer {
     ) -> bool {
         let key = socket.key();
         let mut directory = lock(&self.directory);
-        let Directory {
-            namespaces,
-            room_keys,
-            ..
-        } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+        let Some((namespace, room_keys)) = directory.of(socket) else {
             return false;
         };
         if namespace.sockets.remove(socket.id()).is_none() {
@@ -308,12 +306,7 @@ impl Sequencer {
 
     fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), TooManyRooms> {
         let mut directory = lock(&self.directory);
-        let Directory {
-            namespaces,
-            room_keys,
-            ..
-        } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+        let Some((namespace, room_keys)) = directory.of(socket) else {
             return Ok(());
         };
         if !namespace.sockets.contains_key(socket.id()) || socket.rooms_mut().contains(room) {
@@ -332,12 +325,7 @@ impl Sequencer {
     /// Takes a socket out of a room; does nothing when it is not in it.
     pub(crate) fn leave(&self, socket: &Socket, room: &Room) {
         let mut directory = lock(&self.directory);
-        let Directory {
-            namespaces,
-            room_keys,
-            ..
-        } = &mut *directory;
-        let Some(namespace) = namespaces.get_mut(socket.namespace()) else {
+        let Some((namespace, room_keys)) = directory.of(socket) else {
             return;
         };
         {
