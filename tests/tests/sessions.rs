@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use slimy_rt::{
     GuildId, Room, TokenId, UserId,
-    auth::Role,
+    auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::Namespace,
     server::{Config, Server},
     session::{Expiry, Guild, Session, SessionError, SessionPage, SessionStore, SessionWatch},
@@ -28,6 +28,7 @@ struct Shaky {
     inner: MemorySessionStore,
     down: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
+    slow: Arc<AtomicBool>,
 }
 
 impl Shaky {
@@ -36,6 +37,7 @@ impl Shaky {
             inner: MemorySessionStore::new(),
             down: Arc::default(),
             lost: Arc::default(),
+            slow: Arc::default(),
         }
     }
 
@@ -51,6 +53,9 @@ impl Shaky {
 impl SessionStore for Shaky {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, SessionError> {
         self.check()?;
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
         if self.lost.load(Ordering::SeqCst) {
             return Ok(None);
         }
@@ -253,6 +258,43 @@ async fn a_new_role_changes_the_rooms() {
         }
     };
     tokio::time::timeout(Duration::from_secs(2), promoted)
+        .await
+        .unwrap();
+}
+
+/// Lets everyone in for a moment.
+#[derive(Debug)]
+struct Briefly;
+
+#[async_trait]
+impl Authenticator for Briefly {
+    async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
+        let identity = Identity::new(User::new(user("u"), Role::Member));
+        Ok(identity.expires_at(SystemTime::now() + Duration::from_millis(200)))
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_runs_out_while_the_store_is_asked_ends_at_once() {
+    let store = Shaky::new();
+    store.slow.store(true, Ordering::SeqCst);
+    store
+        .save(&user("u"), &guilds(&["1"]), Expiry::Never)
+        .await
+        .unwrap();
+    let builder = Server::builder(Briefly)
+        .sessions(store)
+        .namespace(Namespace::new("/"));
+    let node = Node::start(builder).await;
+    let mut client = Client::join(node.addr, "u").await;
+    let ended = async {
+        assert_eq!(
+            client.text().await,
+            r#"42["session:ended",{"reason":"expired"}]"#
+        );
+        assert_eq!(client.text().await, "41");
+    };
+    tokio::time::timeout(Duration::from_secs(2), ended)
         .await
         .unwrap();
 }
