@@ -172,7 +172,7 @@ impl RoomBroker for TcpBroker {
             }
         };
         let talked = timeout(PATIENCE, talking).await.map_err(io::Error::from);
-        match talked.flatten() {
+        match talked.and_then(|talked| talked) {
             Ok(line) => *kept = Some(line),
             // The hub may have it or not. The server publishes it again, with the same ids.
             Err(error) => return Err(BrokerError::Unavailable(error.into())),
