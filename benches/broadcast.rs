@@ -33,7 +33,7 @@ struct Anyone;
 #[async_trait]
 impl Authenticator for Anyone {
     async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
-        let id = UserId::parse("bench").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+        let id = UserId::parse("bench")?;
         Ok(Identity::new(User::new(id, Role::Member)))
     }
 }
