@@ -208,6 +208,17 @@ pub struct Audience {
     pub except: Vec<Room>,
 }
 
+impl Audience {
+    /// One socket alone.
+    #[must_use]
+    pub fn of(socket: &SocketId) -> Self {
+        Self {
+            rooms: vec![Room::of_socket(socket)],
+            except: Vec::new(),
+        }
+    }
+}
+
 /// A place in a broker's log, opaque to all but the broker that made it. The log's epoch is part of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position(Box<str>);

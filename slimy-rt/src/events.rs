@@ -4,20 +4,34 @@
 //! panics or takes longer than the server's `handler_timeout` ends alone: the client's ack is answered with `server_error`, and the socket lives on.
 
 mod ack;
+mod answers;
 mod emitter;
 mod namespace;
+mod room;
+mod server_side;
 mod socket;
+mod socket_emit;
 
 use std::fmt;
 
-pub(crate) use self::{ack::PendingAcks, namespace::Handlers, socket::SocketInner};
+pub(crate) use self::{
+    ack::PendingAcks, answers::Questions, namespace::Handlers, server_side::OnServerSide,
+    socket::SocketInner,
+};
 pub use self::{
     ack::{Ack, AckError},
+    answers::{Answers, ClusterError, Fetched, MAX_ANSWER_BYTES, MAX_FETCHED_SOCKETS, NodeAnswers},
     emitter::{Broadcast, Emitter},
     namespace::Namespace,
+    room::{IntoRoom, JoinError},
+    server_side::ServerSideEvent,
     socket::Socket,
+    socket_emit::SocketEmit,
 };
-use crate::protocol::{self, Arguments, EncodeError};
+use crate::{
+    InvalidId,
+    protocol::{self, Arguments, EncodeError},
+};
 
 /// One event that a client sent.
 pub struct Event {
@@ -77,4 +91,7 @@ pub enum EmitError {
     /// The socket is no longer connected.
     #[error("the socket is no longer connected")]
     Disconnected,
+    /// The name of one of the rooms is none.
+    #[error(transparent)]
+    Room(#[from] InvalidId),
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
-use super::{Event, Socket};
-use crate::protocol::DisconnectReason;
+use super::{Event, OnServerSide, ServerSideEvent, Socket};
+use crate::protocol::{AckData, DisconnectReason};
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type OnConnect = Arc<dyn Fn(Socket) -> BoxFuture + Send + Sync>;
@@ -37,6 +37,7 @@ pub(crate) struct Handlers {
     pub(crate) on_connect: Option<OnConnect>,
     pub(crate) on_event: HashMap<Box<str>, OnEvent>,
     pub(crate) on_disconnect: Option<OnDisconnect>,
+    pub(crate) on_server_side: HashMap<Box<str>, OnServerSide>,
 }
 
 impl Namespace {
@@ -93,6 +94,22 @@ impl Namespace {
             let handler = Arc::clone(&handler);
             Box::pin(async move { handler(socket, reason).await })
         }));
+        self
+    }
+
+    /// Called for each server-side event of that name that another node sends. What it gives is this node's answer.
+    #[must_use]
+    pub fn on_server_side<F, R>(mut self, event: &str, handler: F) -> Self
+    where
+        F: Fn(ServerSideEvent) -> R + Send + Sync + 'static,
+        R: Future<Output = Option<AckData>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let handler: OnServerSide = Arc::new(move |event| {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move { handler(event).await })
+        });
+        self.handlers.on_server_side.insert(event.into(), handler);
         self
     }
 
