@@ -171,3 +171,31 @@ impl PendingAcks {
         self.waiting.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broadcasts_answers_share_a_budget_and_ids_never_meet() {
+        let mut pending = PendingAcks::default();
+        let answer = || Arguments::from(AckData::new("0123456789").unwrap());
+        let budget = Arc::new(AnswerBudget::new(20));
+        let (a, b) = (PendingAcks::shared_id(0), PendingAcks::shared_id(1));
+        let mut fits = pending.begin_shared(a, 3, &budget).unwrap();
+        let mut beyond = pending.begin_shared(b, 3, &budget).unwrap();
+        let (own, mut alone) = pending.begin(3).unwrap();
+        assert!(own != a && own != b);
+        assert!(
+            pending.begin(3).is_none(),
+            "the bound holds for all of them"
+        );
+        for id in [a, b, own] {
+            pending.resolve(id, answer());
+        }
+        assert_eq!(fits.try_recv().unwrap().arg(0), Some("\"0123456789\""));
+        assert!(beyond.try_recv().is_err());
+        assert!(alone.try_recv().is_ok());
+        assert_eq!(pending.len(), 0);
+    }
+}

@@ -146,7 +146,7 @@ pub(crate) struct Questions {
 impl Questions {
     /// Notes that these sockets' clients owe an answer to `id`, unless they owe `bound` already.
     pub(crate) fn new(sockets: Vec<Socket>, id: u64, bound: usize) -> Self {
-        let budget = Arc::new(AnswerBudget(AtomicUsize::new(MAX_ANSWER_BYTES)));
+        let budget = Arc::new(AnswerBudget::new(MAX_ANSWER_BYTES));
         let mut questions = Self::default();
         questions.asked.reserve_exact(sockets.len());
         for socket in sockets {
@@ -189,6 +189,10 @@ impl Questions {
 pub(crate) struct AnswerBudget(AtomicUsize);
 
 impl AnswerBudget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
     /// Takes an answer's bytes, if there is room for them.
     pub(crate) fn take(&self, arguments: &Arguments) -> bool {
         let attached = arguments.attachments().iter().map(bytes::Bytes::len);

@@ -112,7 +112,7 @@ impl Cluster {
         self.arrived.notify_one();
     }
 
-    /// Publishes what is queued, and deals with what others ask, until `stop`, and leaves the cluster.
+    /// Publishes what is queued, and deals with what others ask, until `stop` or the server's end, and leaves the cluster.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}

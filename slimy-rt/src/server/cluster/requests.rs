@@ -128,13 +128,12 @@ impl Cluster {
         tracing::warn!(why, "a request of another node was dropped");
     }
 
-    /// Deals with other nodes' requests, for ever.
+    /// Deals with other nodes' requests, for as long as there is a server to ask.
     pub(super) async fn serve_requests(&self) {
         let mut waiting = self.requests.waiting.lock().await;
         while let Some((request, reply)) = waiting.recv().await {
-            if let Some(core) = self.core() {
-                self.deal_with(&core, request, reply).await;
-            }
+            let Some(core) = self.core() else { return };
+            self.deal_with(&core, request, reply).await;
         }
     }
 
