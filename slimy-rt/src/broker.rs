@@ -120,7 +120,8 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         max: usize,
     ) -> Result<Page, HistoryError>;
 
-    /// Asks every other node; their answers come through `replies`.
+    /// Asks every other node; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is best
+    /// dropped: whoever asked then waits no longer.
     ///
     /// # Errors
     /// When the question could not be sent.

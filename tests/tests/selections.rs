@@ -223,7 +223,7 @@ async fn events_reach_the_selected_sockets_of_all_nodes_once() {
     near.socket.broadcast().emit("4", &0).unwrap();
     emitter.to(other.socket.id()).emit("5", &0).unwrap();
     emitter
-        .except(&Room::parse("a").unwrap())
+        .except(Room::parse("a").unwrap())
         .emit("6", &0)
         .unwrap();
     emitter.to("b").local().volatile().emit("7", &0).unwrap();

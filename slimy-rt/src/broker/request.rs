@@ -189,6 +189,12 @@ impl ReplySink {
         (Self(sender), receiver)
     }
 
+    /// Whether nobody waits for answers any more: a broker that keeps sinks may forget such a one.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Hands over an answer; says whether anyone still waits for it.
     pub async fn send(&self, reply: Reply) -> bool {
         self.0.send(reply).await.is_ok()

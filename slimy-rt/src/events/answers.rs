@@ -23,6 +23,9 @@ pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// The most sockets that one node describes in one [`Fetched`]: 65,536.
 pub const MAX_FETCHED_SOCKETS: usize = 65_536;
 
+/// The longest that answers are waited for: 24 h, whatever timeout is given.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(24 * 3600);
+
 /// What sockets answered to one event.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -166,7 +169,7 @@ impl Questions {
 
     /// Waits until everybody answered or left, or the time is over.
     pub(crate) async fn answers(mut self, timeout: Duration) -> Answers {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(MAX_ANSWER_TIME);
         let mut answers = Answers {
             silent: std::mem::take(&mut self.silent),
             ..Answers::default()

@@ -182,7 +182,7 @@ impl Broadcast {
         self
     }
 
-    /// May be dropped for a client that does not keep up. On this node: what other nodes get, they do not drop.
+    /// May be dropped for a client that does not keep up. Other nodes drop only what is to be answered, since the log keeps the rest.
     pub fn volatile(mut self) -> Self {
         self.flags.volatile = true;
         self
