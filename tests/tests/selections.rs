@@ -18,8 +18,8 @@ use slimy_rt::{
         RoomBroker,
     },
     events::{
-        AckError, ClusterError, EmitError, Emitter, Event, JoinError, Namespace, ServerSideEvent,
-        Socket,
+        AckError, ClusterError, ConnectError, EmitError, Emitter, Event, JoinError, Namespace,
+        ServerSideEvent, Socket,
     },
     protocol::AckData,
     server::{Config, Server},
@@ -560,7 +560,8 @@ async fn events_between_nodes_are_handled_and_answered() {
     let one = node(namespace("one")).await;
     let _two = node(namespace("two")).await;
     let _panics =
-        node(Namespace::new("/").on_server_side("refresh", |_| async { panic!("its own") })).await;
+        node(Namespace::new("/").on_server_side("refresh", async || -> () { panic!("its own") }))
+            .await;
 
     one.emitter().server_side_emit("refresh", &7).await.unwrap();
     assert_eq!(
@@ -690,4 +691,17 @@ async fn a_server_that_is_dropped_leaves_the_cluster_when_it_is_asked() {
         }
         assert!(Instant::now() < deadline, "it is still asked");
     }
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_let_in_yet_joins_nothing() {
+    let namespace =
+        Namespace::new("/").connect_middleware(async |socket: Socket| match socket.join("early") {
+            Err(JoinError::NotConnected) => Ok(()),
+            other => Err(ConnectError::new(format!("{other:?}"))),
+        });
+    let mut node = TestNode::new(None, config(), namespace).await;
+    let peer = node.peer(&[]).await;
+    assert!(peer.socket.rooms().is_empty());
+    assert_eq!(node.node.server.report().rooms, 0);
 }

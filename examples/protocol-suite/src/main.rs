@@ -18,7 +18,7 @@ use slimy_rt::{
     UserId,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Event, Namespace, Socket},
-    protocol::{AckData, EventData, session::Message},
+    protocol::{AckData, Arguments, EventData, session::Message},
     server::{
         Config, EngineApp, EngineSocket, Server,
         origin::Origins,
@@ -121,11 +121,8 @@ fn main_namespace() -> Namespace {
                 Err(e) => log(Err(e.into())),
             }
         })
-        .on("message-with-ack", |mut event: Event| async move {
-            let answer = AckData::from_arguments(event.arguments());
-            if let Some(ack) = event.take_ack() {
-                log(ack.send_data(&answer));
-            }
+        .on("message-with-ack", async |arguments: Arguments| {
+            AckData::from_arguments(&arguments)
         })
         .on("ask", |event: Event| async move {
             // What the client acknowledges comes back as an event: acks in the other direction.

@@ -13,12 +13,14 @@ use std::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{ClusterError, EmitError, Socket, answers::AnswerBudget};
+use super::{ClusterError, EmitError, IntoAck, Rejection, Socket, answers::AnswerBudget};
 use crate::protocol::{AckData, Arguments, Frame};
 
-/// The way to answer one event. It can be answered once; dropped unanswered, the client gets no answer.
+/// The way to answer one event. It can be answered once; dropped unanswered, the client gets no answer. A cheap clone.
+///
+/// A client need not ask for an answer: then there is nothing to send, and [`send`](Self::send) does nothing.
 #[derive(Clone)]
-pub struct Ack(Arc<AckInner>);
+pub struct Ack(Option<Arc<AckInner>>);
 
 struct AckInner {
     socket: Socket,
@@ -28,18 +30,33 @@ struct AckInner {
 
 impl Ack {
     pub(crate) fn new(socket: Socket, id: u64) -> Self {
-        Self(Arc::new(AckInner {
+        Self(Some(Arc::new(AckInner {
             socket,
             id,
             sent: AtomicBool::new(false),
-        }))
+        })))
     }
 
-    /// Answers with one value. A second answer is ignored.
+    /// Of an event whose client wants no answer.
+    pub(crate) const fn unwanted() -> Self {
+        Self(None)
+    }
+
+    /// Whether the client asked for an answer and has none yet.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        let wanted = |inner: &Arc<AckInner>| !inner.sent.load(Ordering::Acquire);
+        self.0.as_ref().is_some_and(wanted)
+    }
+
+    /// Answers with one value. A second answer is ignored, and so is one that nobody asked for.
     ///
     /// # Errors
     /// When the value cannot be written as JSON, or the socket is gone.
     pub fn send<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), EmitError> {
+        if !self.is_wanted() {
+            return Ok(());
+        }
         self.send_data(&AckData::new(value)?)
     }
 
@@ -48,18 +65,39 @@ impl Ack {
     /// # Errors
     /// When the socket is gone.
     pub fn send_data(&self, data: &AckData) -> Result<(), EmitError> {
-        if self.0.sent.swap(true, Ordering::AcqRel) {
+        let Some(inner) = &self.0 else {
+            return Ok(());
+        };
+        if inner.sent.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let socket = &self.0.socket;
-        socket.send_frame(Frame::ack(socket.namespace(), self.0.id, data), false)
+        let socket = &inner.socket;
+        socket.send_frame(Frame::ack(socket.namespace(), inner.id, data), false)
+    }
+
+    /// Answers with what a handler returned.
+    pub(crate) fn answer(&self, answer: impl IntoAck) {
+        if !self.is_wanted() {
+            return;
+        }
+        let sent = match answer.into_ack() {
+            Ok(None) => Ok(()),
+            Ok(Some(data)) => self.send_data(&data),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written as JSON");
+                return self.answer(Rejection::server_error());
+            }
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "an answer was not sent");
+        }
     }
 }
 
 impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ack")
-            .field("id", &self.0.id)
+            .field("id", &self.0.as_ref().map(|inner| inner.id))
             .finish_non_exhaustive()
     }
 }

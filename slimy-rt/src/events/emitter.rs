@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    AckError, Answers, ClusterError, EmitError, Fetched, IntoRoom, NodeAnswers, Socket,
+    AckError, Answers, ClusterError, EmitError, Fetched, IntoRoom, NodeAnswers, Socket, States,
     answers::MAX_FETCHED_SOCKETS,
 };
 use crate::{
@@ -112,6 +112,10 @@ impl Emitter {
             silent,
             missing_nodes,
         })
+    }
+
+    pub(crate) fn states(&self) -> &States {
+        &self.core.states
     }
 
     /// The way to the other nodes, if there may be any and they are meant.

@@ -1,16 +1,12 @@
 //! Events between nodes, which no client sees.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::fmt;
 
-use super::Emitter;
-use crate::protocol::{self, AckData, Arguments};
+use super::{Emitter, States};
+use crate::protocol::{self, Arguments};
 
-/// What is called for a server-side event; what it gives is the node's answer.
-pub(crate) type OnServerSide = Arc<
-    dyn Fn(ServerSideEvent) -> Pin<Box<dyn Future<Output = Option<AckData>> + Send>> + Send + Sync,
->;
-
-/// One event that another node sent to the nodes themselves.
+/// One event that another node sent to the nodes themselves. A cheap clone.
+#[derive(Clone)]
 pub struct ServerSideEvent {
     emitter: Emitter,
     event: protocol::Event,
@@ -48,6 +44,10 @@ impl ServerSideEvent {
     #[must_use]
     pub fn is_answer_wanted(&self) -> bool {
         self.wanted
+    }
+
+    pub(crate) fn states(&self) -> &States {
+        self.emitter.states()
     }
 }
 

@@ -13,7 +13,8 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::{
-    Ack, AckError, Broadcast, EmitError, Emitter, IntoRoom, JoinError, PendingAcks, SocketEmit,
+    AckError, Broadcast, EmitError, Emitter, IntoRoom, JoinError, PendingAcks, SocketEmit, States,
+    state::SocketData,
 };
 use crate::{
     Room, SocketId,
@@ -47,6 +48,7 @@ pub(crate) struct SocketInner {
     changed: AtomicBool,
     /// It was ended, perhaps before it was let in, with this notice.
     ended: OnceLock<Option<&'static str>>,
+    data: SocketData,
 }
 
 impl SocketInner {
@@ -72,6 +74,7 @@ impl SocketInner {
             connected_at: OnceLock::new(),
             changed: AtomicBool::new(false),
             ended: OnceLock::new(),
+            data: SocketData::default(),
         }
     }
 }
@@ -201,6 +204,29 @@ impl Socket {
             .send(Command::Close(DisconnectReason::ForcedServerClose));
     }
 
+    /// What stands in this namespace's name where its pattern has `{name}`: in `/tenants/a` of `/tenants/{tenant}`, `tenant` is `a`.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let pattern = self.0.core.pattern(&self.0.namespace)?;
+        pattern.parameter(&self.0.namespace, name)
+    }
+
+    /// Keeps a value with this socket, in place of one of the same type, which is given back.
+    pub fn set_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        self.0.data.set(value)
+    }
+
+    /// The value of this type that is kept with this socket.
+    #[must_use]
+    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.data.find()
+    }
+
+    /// Takes the value of this type away.
+    pub fn remove_data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.data.remove()
+    }
+
     /// Sends to others in the same namespace.
     #[must_use]
     pub fn emitter(&self) -> Emitter {
@@ -233,6 +259,10 @@ impl Socket {
         Ok(())
     }
 
+    pub(crate) fn shared_namespace(&self) -> &Arc<str> {
+        &self.0.namespace
+    }
+
     pub(crate) fn key(&self) -> Key {
         self.0.link.key
     }
@@ -256,8 +286,8 @@ impl Socket {
         self.0.connected.store(connected, Ordering::SeqCst);
     }
 
-    pub(crate) fn new_ack(&self, id: u64) -> Ack {
-        Ack::new(self.clone(), id)
+    pub(crate) fn states(&self) -> &States {
+        &self.0.core.states
     }
 
     /// Notes that the user's session changed before the socket was let in. Whoever marks looks at `is_connected` afterwards, and who

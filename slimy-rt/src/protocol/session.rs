@@ -274,7 +274,9 @@ impl Session {
         if let Some(paused_at) = self.paused_at.take()
             && let Heartbeat::PongBy(by) = &mut self.heartbeat
         {
-            *by += now.saturating_duration_since(paused_at);
+            // Only what stood still since the ping counts.
+            let pinged_at = *by - self.times.ping_timeout;
+            *by += now.saturating_duration_since(paused_at.max(pinged_at));
         }
     }
 

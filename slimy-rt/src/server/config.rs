@@ -41,6 +41,8 @@ pub struct Config {
     pub packet: PacketLimits,
     /// Namespaces that a client may be in: 16.
     pub max_namespaces: usize,
+    /// Namespaces of [patterns](crate::events::Namespace), which are there while they have sockets: 10,000. Past it sockets are refused with `too_many_namespaces`.
+    pub max_dynamic_namespaces: usize,
     /// Packets that a client may send: 200 per second, bursts of 400. `None` is no limit.
     pub packet_rate: Option<PacketRate>,
     /// Rooms that a socket may be in: 1,024. The rooms of the user's own guilds do not count.
@@ -59,6 +61,8 @@ pub struct Config {
     pub max_queued_events: usize,
     /// Bytes of events of one socket that may wait for its handlers: 1 MiB. Then reading stops.
     pub max_queued_bytes: usize,
+    /// Handlers added by `on_concurrent` that may run for one socket: 16. Then its next events wait.
+    pub max_concurrent_handlers: usize,
     /// Connections: 0, no limit. Past it handshakes are refused with 503.
     pub max_connections: usize,
     /// Connections of one address: 0, no limit. Behind a proxy that is not trusted all clients have one.
@@ -87,6 +91,7 @@ impl Default for Config {
             max_payload_packets: 16 * 1024,
             packet: PacketLimits::default(),
             max_namespaces: 16,
+            max_dynamic_namespaces: 10_000,
             packet_rate: Some(PacketRate {
                 packets: 200,
                 per: Duration::from_secs(1),
@@ -100,6 +105,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(5),
             max_queued_events: 64,
             max_queued_bytes: 1024 * 1024,
+            max_concurrent_handlers: 16,
             max_connections: 0,
             max_connections_per_ip: 0,
             handshakes_per_second: 0,
@@ -136,7 +142,13 @@ impl Config {
         if self.max_payload < 128 || self.max_payload > 1 << 30 {
             return Err("`max_payload` must be between 128 bytes and 1 GiB".into());
         }
-        if self.max_namespaces == 0 || self.max_queued_events == 0 || self.max_fragments == 0 {
+        let bounds = [
+            self.max_namespaces,
+            self.max_queued_events,
+            self.max_fragments as usize,
+            self.max_concurrent_handlers,
+        ];
+        if bounds.contains(&0) {
             return Err("a bound of zero would let nothing through".into());
         }
         if self

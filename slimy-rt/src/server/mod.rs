@@ -76,11 +76,11 @@ impl Server {
         SocketIoService::new(Arc::clone(&self.core))
     }
 
-    /// Sends to the sockets of a namespace; `None` when there is no such namespace.
+    /// Sends to the sockets of a namespace; `None` when there is no such namespace, and no pattern that its name matches.
     #[must_use]
     pub fn emitter(&self, namespace: &str) -> Option<Emitter> {
         let (name, _) = self.core.namespace(namespace)?;
-        Some(Emitter::new(Arc::clone(&self.core), Arc::clone(name)))
+        Some(Emitter::new(Arc::clone(&self.core), name))
     }
 
     /// Who a request comes from and what it may see, by the same rules as for sockets. Belonging to no guild is no refusal here.

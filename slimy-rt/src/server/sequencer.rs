@@ -40,6 +40,7 @@ pub(crate) struct Sequencer {
     cluster: Option<Arc<Cluster>>,
     stats: Arc<Stats>,
     max_rooms_per_socket: usize,
+    max_dynamic_namespaces: usize,
     /// How many events were sent that many sockets are to answer.
     questions: AtomicU64,
 }
@@ -58,10 +59,14 @@ struct Directory {
     slots: Box<[Slots]>,
     room_keys: RoomKeys,
     namespaces: HashMap<Arc<str>, Namespace>,
+    /// How many of them are there for their sockets only.
+    dynamic: usize,
 }
 
 #[derive(Debug)]
 struct Namespace {
+    /// It is there without sockets too.
+    fixed: bool,
     everyone: Members,
     rooms: HashMap<Room, Members>,
     sockets: HashMap<SocketId, Socket>,
@@ -136,19 +141,12 @@ impl Sequencer {
         queues: Box<[Arc<Queue>]>,
         cluster: Option<Arc<Cluster>>,
         stats: Arc<Stats>,
-        max_rooms_per_socket: usize,
+        config: &Config,
     ) -> Self {
         let mut room_keys = RoomKeys::default();
         let namespaces = namespaces.map(|name| {
-            let everyone = Members::new(room_keys.take());
-            (
-                name,
-                Namespace {
-                    everyone,
-                    rooms: HashMap::new(),
-                    sockets: HashMap::new(),
-                },
-            )
+            let namespace = Namespace::new(room_keys.take(), true);
+            (name, namespace)
         });
         let namespaces = namespaces.collect();
         let slots = queues.iter().map(|_| Slots::default()).collect();
@@ -156,13 +154,15 @@ impl Sequencer {
             slots,
             room_keys,
             namespaces,
+            dynamic: 0,
         });
         Self {
             directory,
             queues,
             cluster,
             stats,
-            max_rooms_per_socket,
+            max_rooms_per_socket: config.max_rooms_per_socket,
+            max_dynamic_namespaces: config.max_dynamic_namespaces,
             questions: AtomicU64::new(0),
         }
     }
@@ -233,12 +233,28 @@ impl Sequencer {
         self.queues.iter().for_each(|queue| queue.close());
     }
 
-    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`.
-    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) {
+    /// The name of a namespace, shared with its sockets when it has some.
+    pub(crate) fn namespace_name(&self, name: &str) -> Arc<str> {
+        let directory = lock(&self.directory);
+        let known = directory.namespaces.get_key_value(name);
+        known.map_or_else(|| name.into(), |(name, _)| Arc::clone(name))
+    }
+
+    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`. Says whether it is in: there may be too many namespaces.
+    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) -> bool {
         let key = socket.key();
         let mut directory = lock(&self.directory);
+        if !directory.namespaces.contains_key(socket.namespace()) {
+            if directory.dynamic >= self.max_dynamic_namespaces {
+                return false;
+            }
+            directory.dynamic += 1;
+            let namespace = Namespace::new(directory.room_keys.take(), false);
+            let name = Arc::clone(socket.shared_namespace());
+            directory.namespaces.insert(name, namespace);
+        }
         let Some((namespace, room_keys)) = directory.of(socket) else {
-            return;
+            return false;
         };
         namespace.everyone.counts[key.shard as usize] += 1;
         namespace
@@ -260,6 +276,7 @@ impl Sequencer {
             jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
+        true
     }
 
     /// Takes a socket out of its rooms and its namespace, right behind `farewell`. Says whether it was in it.
@@ -292,6 +309,11 @@ impl Sequencer {
             key,
             room: namespace.everyone.key,
         });
+        if namespace.sockets.is_empty() && !namespace.fixed {
+            room_keys.free.push(namespace.everyone.key);
+            directory.dynamic -= 1;
+            directory.namespaces.remove(socket.namespace());
+        }
         self.push(key, jobs);
         true
     }
@@ -547,6 +569,15 @@ impl Sequencer {
 }
 
 impl Namespace {
+    fn new(everyone: RoomKey, fixed: bool) -> Self {
+        Self {
+            fixed,
+            everyone: Members::new(everyone),
+            rooms: HashMap::new(),
+            sockets: HashMap::new(),
+        }
+    }
+
     /// Where a room's members are. A socket's own id is the room of that socket, and of whoever else joined it.
     fn targets(&self, room: &Room, shards: &mut u16) -> impl Iterator<Item = Target> + use<> {
         let members = self.rooms.get(room);

@@ -338,6 +338,23 @@ impl Watch {
     }
 }
 
+#[test]
+fn a_pause_before_the_ping_does_not_lengthen_the_time_for_its_pong() {
+    let mut watch = Watch::new();
+    let pause = Duration::from_millis(300);
+    for step in [
+        Step::Pause,
+        Step::Wait(19),
+        Step::Packet(4),
+        Step::Wait(300),
+        Step::Resume,
+    ] {
+        watch.step(&step);
+    }
+    watch.wait(TIMEOUT + pause / 10);
+    assert!(watch.session.is_closed());
+}
+
 proptest! {
     #[test]
     fn the_rules_hold_whatever_happens(steps in prop::collection::vec(step(), 1..200)) {

@@ -281,7 +281,7 @@ fn call(
     let event = protocol::Event::from(event);
     let found = core.namespace(namespace).and_then(|(name, handlers)| {
         let handler = handlers.on_server_side.get(event.name())?;
-        Some((Arc::clone(name), OnServerSide::clone(handler)))
+        Some((name, OnServerSide::clone(handler)))
     });
     let core = Arc::clone(core);
     async move {
