@@ -142,7 +142,8 @@ fn main_namespace() -> Namespace {
 }
 
 async fn answer_back(socket: &Socket, question: &EventData) {
-    match socket.emit_with_ack(question, Duration::from_secs(1)).await {
+    let asking = socket.timeout(Duration::from_secs(1));
+    match asking.emit_data_with_ack(question).await {
         Ok(answer) => match EventData::from_arguments("answer", &answer) {
             Ok(event) => log(socket.emit_data(&event)),
             Err(e) => log(Err(e.into())),
