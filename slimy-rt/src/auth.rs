@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::handshake::{Handshake, HandshakeBuilder};
 #[cfg(feature = "jwt")]
 pub use self::jwt::*;
-use crate::{TokenId, UserId};
+use crate::{InvalidId, TokenId, UserId};
 
 /// Decides who a connecting client is.
 ///
@@ -51,7 +51,7 @@ use crate::{TokenId, UserId};
 ///         if sent != self.0 {
 ///             return Err(AuthError::Invalid("wrong password".into()));
 ///         }
-///         let id = UserId::parse("operator").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+///         let id = UserId::parse("operator")?;
 ///         Ok(Identity::new(User::new(id, Role::Admin)))
 ///     }
 /// }
@@ -98,6 +98,13 @@ pub enum AuthError {
     /// It cannot be found out now.
     #[error("the authenticator cannot answer")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A credential that names somebody who cannot be.
+impl From<InvalidId> for AuthError {
+    fn from(error: InvalidId) -> Self {
+        Self::Invalid(error.to_string().into())
+    }
 }
 
 impl AuthError {

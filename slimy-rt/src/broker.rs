@@ -120,7 +120,8 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         max: usize,
     ) -> Result<Page, HistoryError>;
 
-    /// Asks every other node; their answers come through `replies`.
+    /// Asks every other node; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is best
+    /// dropped: whoever asked then waits no longer.
     ///
     /// # Errors
     /// When the question could not be sent.
@@ -206,6 +207,17 @@ pub struct Audience {
     pub rooms: Vec<Room>,
     /// None of these.
     pub except: Vec<Room>,
+}
+
+impl Audience {
+    /// One socket alone.
+    #[must_use]
+    pub fn of(socket: &SocketId) -> Self {
+        Self {
+            rooms: vec![Room::of_socket(socket)],
+            except: Vec::new(),
+        }
+    }
 }
 
 /// A place in a broker's log, opaque to all but the broker that made it. The log's epoch is part of it.

@@ -5,21 +5,25 @@
 
 mod ack;
 mod answer;
+mod answers;
 mod emitter;
 mod extract;
 mod handler;
 mod namespace;
 mod pattern;
+mod room;
 mod server_side;
 mod socket;
+mod socket_emit;
 mod state;
 
 use std::fmt;
 
 pub(crate) use self::{
     ack::PendingAcks,
+    answers::Questions,
     handler::BoxFuture,
-    namespace::{Handlers, Listener},
+    namespace::{Handlers, Listener, OnServerSide},
     pattern::Pattern,
     socket::SocketInner,
     state::States,
@@ -27,15 +31,21 @@ pub(crate) use self::{
 pub use self::{
     ack::{Ack, AckError},
     answer::{Answer, ConnectError, IntoAck, Rejection},
+    answers::{Answers, ClusterError, Fetched, MAX_ANSWER_BYTES, MAX_FETCHED_SOCKETS, NodeAnswers},
     emitter::{Broadcast, Emitter},
     extract::{Args, Attachments, Binary, Data, FromEvent, FromSocket, Payload},
     handler::{Disconnect, Extract, Handler},
     namespace::Namespace,
+    room::{IntoRoom, JoinError},
     server_side::ServerSideEvent,
     socket::Socket,
+    socket_emit::SocketEmit,
     state::{Requirements, State},
 };
-use crate::protocol::{self, Arguments, EncodeError};
+use crate::{
+    InvalidId,
+    protocol::{self, Arguments, EncodeError},
+};
 
 /// One event that a client sent. A cheap clone.
 #[derive(Clone)]
@@ -93,4 +103,7 @@ pub enum EmitError {
     /// The socket is no longer connected.
     #[error("the socket is no longer connected")]
     Disconnected,
+    /// The name of one of the rooms is none.
+    #[error(transparent)]
+    Room(#[from] InvalidId),
 }

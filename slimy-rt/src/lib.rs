@@ -54,7 +54,7 @@
 //!         if sent != self.0 {
 //!             return Err(AuthError::Invalid("wrong password".into()));
 //!         }
-//!         let id = UserId::parse("guest").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+//!         let id = UserId::parse("guest")?;
 //!         Ok(Identity::new(User::new(id, Role::Member)))
 //!     }
 //! }

@@ -12,6 +12,9 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
+mod changes;
+
+pub use self::changes::{MAX_WAITING_CHANGES, SessionChanges};
 use crate::{GuildId, TokenId, UserId, auth::Role};
 
 /// Keeps each user's session: the guilds it belongs to, and what has been revoked.
@@ -240,6 +243,17 @@ pub enum Expiry {
     Never,
     /// For this long from now.
     In(Duration),
+}
+
+impl Expiry {
+    /// When a session that is saved now expires; `None` is never. Times beyond what the clock can hold are never too.
+    #[must_use]
+    pub fn at(self) -> Option<SystemTime> {
+        match self {
+            Self::Never => None,
+            Self::In(time) => SystemTime::now().checked_add(time),
+        }
+    }
 }
 
 /// Some sessions of a listing.

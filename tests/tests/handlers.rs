@@ -187,7 +187,10 @@ async fn acks_from_the_client_come_back_time_out_and_are_bounded() {
     let mut client = Client::join(node.addr, "u").await;
     let socket = sockets.recv().await.unwrap();
     let question = EventData::new("question", &1).unwrap();
-    let ask = |timeout| socket.emit_with_ack(&question, Duration::from_millis(timeout));
+    let ask = |timeout| {
+        let asking = socket.timeout(Duration::from_millis(timeout));
+        asking.emit_data_with_ack(&question)
+    };
 
     let answering = async {
         let asked = client.text().await;

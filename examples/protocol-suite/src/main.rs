@@ -101,7 +101,7 @@ struct Anyone;
 #[async_trait::async_trait]
 impl Authenticator for Anyone {
     async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
-        let id = UserId::parse("guest").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+        let id = UserId::parse("guest")?;
         Ok(Identity::new(User::new(id, Role::Member)))
     }
 }
@@ -142,7 +142,8 @@ fn main_namespace() -> Namespace {
 }
 
 async fn answer_back(socket: &Socket, question: &EventData) {
-    match socket.emit_with_ack(question, Duration::from_secs(1)).await {
+    let asking = socket.timeout(Duration::from_secs(1));
+    match asking.emit_data_with_ack(question).await {
         Ok(answer) => match EventData::from_arguments("answer", &answer) {
             Ok(event) => log(socket.emit_data(&event)),
             Err(e) => log(Err(e.into())),

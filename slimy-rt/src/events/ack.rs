@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{EmitError, IntoAck, Rejection, Socket};
+use super::{ClusterError, EmitError, IntoAck, Rejection, Socket, answers::AnswerBudget};
 use crate::protocol::{AckData, Arguments, Frame};
 
 /// The way to answer one event. It can be answered once; dropped unanswered, the client gets no answer. A cheap clone.
@@ -102,7 +102,7 @@ impl fmt::Debug for Ack {
     }
 }
 
-/// Why a client's answer did not come.
+/// Why clients' answers did not come.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
@@ -120,34 +120,78 @@ pub enum AckError {
         "{0} answers are awaited from this socket already, as many as `max_pending_acks` allows"
     )]
     TooMany(usize),
+    /// An event that every socket is to answer is meant for too many.
+    #[error("{sockets} sockets were to answer, and `max_broadcast_acks` allows {limit}")]
+    TooManySockets {
+        /// How many sockets of this node were meant.
+        sockets: usize,
+        /// `Config::max_broadcast_acks`.
+        limit: usize,
+    },
+    /// The sockets of the other nodes could not be asked; those of this node have got the event.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// The answers that a socket's client owes.
+///
+/// Ids for one socket alone are even; odd ones are a broadcast's, the same for all its sockets, so that one frame serves all.
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Arguments>>,
+    waiting: HashMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sender: oneshot::Sender<Arguments>,
+    /// How much a broadcast's answers may take together.
+    budget: Option<Arc<AnswerBudget>>,
 }
 
 impl PendingAcks {
+    /// The id of a broadcast's answers, from its number on this node.
+    pub(crate) fn shared_id(number: u64) -> u64 {
+        2 * number + 1
+    }
+
     pub(crate) fn begin(&mut self, bound: usize) -> Option<(u64, oneshot::Receiver<Arguments>)> {
+        let id = 2 * self.next;
+        let receiver = self.insert(id, bound, None)?;
+        self.next += 1;
+        Some((id, receiver))
+    }
+
+    /// Awaits an answer under an id of [`PendingAcks::shared_id`].
+    pub(crate) fn begin_shared(
+        &mut self,
+        id: u64,
+        bound: usize,
+        budget: &Arc<AnswerBudget>,
+    ) -> Option<oneshot::Receiver<Arguments>> {
+        self.insert(id, bound, Some(Arc::clone(budget)))
+    }
+
+    fn insert(
+        &mut self,
+        id: u64,
+        bound: usize,
+        budget: Option<Arc<AnswerBudget>>,
+    ) -> Option<oneshot::Receiver<Arguments>> {
         if self.waiting.len() >= bound {
-            // Whoever gave up has dropped the receiver.
-            self.waiting.retain(|_, sender| !sender.is_closed());
-            if self.waiting.len() >= bound {
-                return None;
-            }
+            return None;
         }
         let (sender, receiver) = oneshot::channel();
-        let id = self.next;
-        self.next += 1;
-        self.waiting.insert(id, sender);
-        Some((id, receiver))
+        self.waiting.insert(id, Waiting { sender, budget });
+        Some(receiver)
     }
 
     /// An answer came. One that nobody awaits is ignored, as the field does: it may just be late.
     pub(crate) fn resolve(&mut self, id: u64, arguments: Arguments) {
-        if let Some(sender) = self.waiting.remove(&id) {
+        let Some(Waiting { sender, budget }) = self.waiting.remove(&id) else {
+            return;
+        };
+        if budget.is_none_or(|budget| budget.take(&arguments)) {
             // The error means that the caller gave up meanwhile.
             let _ = sender.send(arguments);
         }
@@ -159,5 +203,37 @@ impl PendingAcks {
 
     pub(crate) fn clear(&mut self) {
         self.waiting = HashMap::new();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broadcasts_answers_share_a_budget_and_ids_never_meet() {
+        let mut pending = PendingAcks::default();
+        let answer = || Arguments::from(AckData::new("0123456789").unwrap());
+        let budget = Arc::new(AnswerBudget::new(20));
+        let (a, b) = (PendingAcks::shared_id(0), PendingAcks::shared_id(1));
+        let mut fits = pending.begin_shared(a, 3, &budget).unwrap();
+        let mut beyond = pending.begin_shared(b, 3, &budget).unwrap();
+        let (own, mut alone) = pending.begin(3).unwrap();
+        assert!(own != a && own != b);
+        assert!(
+            pending.begin(3).is_none(),
+            "the bound holds for all of them"
+        );
+        for id in [a, b, own] {
+            pending.resolve(id, answer());
+        }
+        assert_eq!(fits.try_recv().unwrap().arg(0), Some("\"0123456789\""));
+        assert!(beyond.try_recv().is_err());
+        assert!(alone.try_recv().is_ok());
+        assert_eq!(pending.len(), 0);
     }
 }

@@ -210,11 +210,6 @@ impl ServerBuilder {
         let wheel = Arc::new(Wheel::new(self.config.tick()));
 
         let background = TaskTracker::new();
-        if let Some(cluster) = &cluster {
-            cluster.deliver_to(&sequencer);
-            let run = Arc::clone(cluster).run(stop.clone());
-            background.spawn(vital("the broker's task", stop.clone(), run));
-        }
         let follow = Arc::clone(&authorization).follow(Arc::clone(&sequencer), stop.clone());
         background.spawn(vital("the session store's follower", stop.clone(), follow));
         let (turning, stopped) = (Arc::clone(&wheel), stop.clone());
@@ -242,6 +237,12 @@ impl ServerBuilder {
             closing: AtomicBool::new(false),
             flush_by: OnceLock::new(),
         });
+        if let Some(cluster) = &core.cluster {
+            cluster.attach(&core);
+            let run = Arc::clone(cluster).run(core.stop.clone());
+            let run = vital("the broker's task", core.stop.clone(), run);
+            core.background.spawn(run);
+        }
         Ok(Server::new(core))
     }
 }

@@ -51,6 +51,12 @@ pub struct Config {
     pub max_pending_bytes: usize,
     /// Answers that may be awaited from one socket: 1,024.
     pub max_pending_acks: usize,
+    /// How long a client's answer is waited for when no other time is given: 10 s.
+    pub ack_timeout: Duration,
+    /// Sockets of one node that one event may ask for an answer: 10,000.
+    pub max_broadcast_acks: usize,
+    /// How long other nodes are waited for: 5 s.
+    pub request_timeout: Duration,
     /// Events of one socket that may wait for its handlers: 64. Then reading stops.
     pub max_queued_events: usize,
     /// Bytes of events of one socket that may wait for its handlers: 1 MiB. Then reading stops.
@@ -94,6 +100,9 @@ impl Default for Config {
             max_rooms_per_socket: 1_024,
             max_pending_bytes: 1024 * 1024,
             max_pending_acks: 1_024,
+            ack_timeout: Duration::from_secs(10),
+            max_broadcast_acks: 10_000,
+            request_timeout: Duration::from_secs(5),
             max_queued_events: 64,
             max_queued_bytes: 1024 * 1024,
             max_concurrent_handlers: 16,
@@ -123,6 +132,8 @@ impl Config {
             ("stall_timeout", self.stall_timeout, MIN_INTERVAL),
             ("close_timeout", self.close_timeout, MIN_INTERVAL),
             ("body_timeout", self.body_timeout, MIN_INTERVAL),
+            ("ack_timeout", self.ack_timeout, MIN_INTERVAL),
+            ("request_timeout", self.request_timeout, MIN_INTERVAL),
         ] {
             if time < min || time > MAX_TIME {
                 return Err(format!("`{name}` must be between {min:?} and {MAX_TIME:?}"));

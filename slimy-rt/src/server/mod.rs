@@ -38,7 +38,6 @@ pub use self::{
     builder::{BuildError, ServerBuilder},
     config::Config,
     engine_app::{EngineApp, EngineSocket},
-    sequencer::TooManyRooms,
     service::{ResponseFuture, SocketIoService},
     stats::Report,
 };
@@ -81,7 +80,7 @@ impl Server {
     #[must_use]
     pub fn emitter(&self, namespace: &str) -> Option<Emitter> {
         let (name, _) = self.core.namespace(namespace)?;
-        Some(Emitter::new(Arc::clone(&self.core.sequencer), name))
+        Some(Emitter::new(Arc::clone(&self.core), name))
     }
 
     /// Who a request comes from and what it may see, by the same rules as for sockets. Belonging to no guild is no refusal here.

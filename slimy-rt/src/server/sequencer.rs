@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use smallvec::SmallVec;
@@ -22,7 +25,7 @@ use super::{
 use crate::{
     Room, SocketId,
     broker::{Audience, Interest, Publication},
-    events::Socket,
+    events::{AckError, JoinError, PendingAcks, Questions, Socket},
     protocol::{EventData, Frame},
 };
 
@@ -38,6 +41,8 @@ pub(crate) struct Sequencer {
     stats: Arc<Stats>,
     max_rooms_per_socket: usize,
     max_dynamic_namespaces: usize,
+    /// How many events were sent that many sockets are to answer.
+    questions: AtomicU64,
 }
 
 /// How an event is to be delivered.
@@ -47,13 +52,6 @@ pub(crate) struct Flags {
     pub(crate) volatile: bool,
     /// Only for this node's sockets.
     pub(crate) local: bool,
-}
-
-/// A socket is in as many rooms as it may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the socket is in {limit} rooms already, as many as `max_rooms_per_socket` allows")]
-pub struct TooManyRooms {
-    limit: usize,
 }
 
 #[derive(Debug)]
@@ -130,6 +128,11 @@ impl Directory {
         let namespace = self.namespaces.get_mut(socket.namespace())?;
         Some((namespace, &mut self.room_keys))
     }
+
+    fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
+        let namespace = self.namespaces.get(namespace);
+        namespace.map_or_else(Vec::new, |namespace| namespace.select(audience))
+    }
 }
 
 impl Sequencer {
@@ -160,6 +163,7 @@ impl Sequencer {
             stats,
             max_rooms_per_socket: config.max_rooms_per_socket,
             max_dynamic_namespaces: config.max_dynamic_namespaces,
+            questions: AtomicU64::new(0),
         }
     }
 
@@ -314,29 +318,32 @@ impl Sequencer {
         true
     }
 
-    /// Joins a connected socket to a room; does nothing when it is in it, or no longer connected. The rooms of what the user may see do
-    /// not count against the bound.
-    pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), TooManyRooms> {
+    /// Joins a connected socket to a room; does nothing when it is in it. The rooms of what the user may see do not count against the
+    /// bound.
+    pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), JoinError> {
         let bound = self.max_rooms_per_socket + socket.access().room_count();
         self.join_within(socket, room, bound)
     }
 
     /// Joins a socket to a room of what its user may see.
     pub(crate) fn join_access(&self, socket: &Socket, room: &Room) {
-        // There is no bound that it could be beyond.
+        // There is no bound that it could be beyond, and one that has left needs no room.
         let _ = self.join_within(socket, room, usize::MAX);
     }
 
-    fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), TooManyRooms> {
+    fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), JoinError> {
         let mut directory = lock(&self.directory);
         let Some((namespace, room_keys)) = directory.of(socket) else {
-            return Ok(());
+            return Err(JoinError::NotConnected);
         };
-        if !namespace.sockets.contains_key(socket.id()) || socket.rooms_mut().contains(room) {
+        if !namespace.sockets.contains_key(socket.id()) {
+            return Err(JoinError::NotConnected);
+        }
+        if socket.rooms_mut().contains(room) {
             return Ok(());
         }
         if socket.rooms_mut().len() >= bound {
-            return Err(TooManyRooms {
+            return Err(JoinError::TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });
         }
@@ -442,6 +449,44 @@ impl Sequencer {
         }
     }
 
+    /// Sends an event to the sockets of an audience on this node and notes the answers that they owe, in one step: the event has its
+    /// place among broadcasts, and who leaves afterwards gives its answer up.
+    pub(crate) fn publish_asking(
+        &self,
+        namespace: &str,
+        audience: &Audience,
+        event: &EventData,
+        volatile: bool,
+        config: &Config,
+    ) -> Result<Questions, AckError> {
+        self.stats.add_broadcast();
+        let id = PendingAcks::shared_id(self.questions.fetch_add(1, Ordering::Relaxed));
+        let frame = Arc::new(Frame::event(namespace, Some(id), event));
+        let directory = lock(&self.directory);
+        let sockets = directory.select(namespace, audience);
+        if sockets.len() > config.max_broadcast_acks {
+            return Err(AckError::TooManySockets {
+                sockets: sockets.len(),
+                limit: config.max_broadcast_acks,
+            });
+        }
+        let questions = Questions::new(sockets, id, config.max_pending_acks);
+        let mut jobs: SmallVec<[Vec<Job>; MAX_SHARDS]> = SmallVec::new();
+        jobs.resize_with(self.queues.len(), Vec::new);
+        for socket in questions.sockets() {
+            let (key, frame) = (socket.key(), Arc::clone(&frame));
+            jobs[key.shard as usize].push(Job::Send {
+                key,
+                frame,
+                volatile,
+            });
+        }
+        for (queue, jobs) in self.queues.iter().zip(jobs) {
+            queue.push(jobs);
+        }
+        Ok(questions)
+    }
+
     /// Delivers what another node published.
     pub(crate) fn deliver_remote(&self, publication: &Publication) {
         let frame = Arc::new(Frame::event(
@@ -470,27 +515,24 @@ impl Sequencer {
         let Some(namespace) = directory.namespaces.get(namespace) else {
             return;
         };
+        let (mut to, mut except) = (SmallVec::new(), SmallVec::new());
         let mut shards = 0;
-        let to: SmallVec<[Target; 2]> = if audience.rooms.is_empty() {
+        if audience.rooms.is_empty() {
             shards = namespace.everyone.shards();
-            SmallVec::from_slice(&[Target::Room(namespace.everyone.key)])
-        } else {
-            audience
-                .rooms
-                .iter()
-                .filter_map(|room| namespace.target(room, &mut shards))
-                .collect()
-        };
-        let except = audience
-            .except
-            .iter()
-            .filter_map(|room| namespace.target(room, &mut 0));
+            to.push(Target::Room(namespace.everyone.key));
+        }
+        for room in &audience.rooms {
+            to.extend(namespace.targets(room, &mut shards));
+        }
+        for room in &audience.except {
+            except.extend(namespace.targets(room, &mut 0));
+        }
         if shards == 0 {
             return;
         }
         let delivery = Arc::new(Delivery {
             to,
-            except: except.collect(),
+            except,
             frame,
             volatile,
         });
@@ -503,21 +545,7 @@ impl Sequencer {
 
     /// The connected sockets of an audience, at this moment.
     pub(crate) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
-        let directory = lock(&self.directory);
-        let Some(namespace) = directory.namespaces.get(namespace) else {
-            return Vec::new();
-        };
-        let is_in = |socket: &Socket, rooms: &[Room]| {
-            let mine = socket.rooms_mut();
-            rooms
-                .iter()
-                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
-        };
-        let wanted = |socket: &&Socket| {
-            (audience.rooms.is_empty() || is_in(socket, &audience.rooms))
-                && !is_in(socket, &audience.except)
-        };
-        namespace.sockets.values().filter(wanted).cloned().collect()
+        lock(&self.directory).select(namespace, audience)
     }
 
     /// The socket of that id, in whichever namespace.
@@ -550,14 +578,33 @@ impl Namespace {
         }
     }
 
-    /// Where a room's members are; a socket's own id is the room of that socket.
-    fn target(&self, room: &Room, shards: &mut u16) -> Option<Target> {
-        if let Some(members) = self.rooms.get(room) {
-            *shards |= members.shards();
-            return Some(Target::Room(members.key));
+    /// Where a room's members are. A socket's own id is the room of that socket, and of whoever else joined it.
+    fn targets(&self, room: &Room, shards: &mut u16) -> impl Iterator<Item = Target> + use<> {
+        let members = self.rooms.get(room);
+        let socket = self.sockets.get(room.as_str()).map(Socket::key);
+        *shards |= members.map_or(0, Members::shards);
+        *shards |= socket.map_or(0, |key| 1 << key.shard);
+        let members = members.map(|members| Target::Room(members.key));
+        members.into_iter().chain(socket.map(Target::One))
+    }
+
+    fn select(&self, Audience { rooms, except }: &Audience) -> Vec<Socket> {
+        let is_in = |socket: &Socket, rooms: &[Room]| {
+            let mine = socket.rooms_mut();
+            rooms
+                .iter()
+                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
+        };
+        let is_excepted = |socket: &&Socket| !except.is_empty() && is_in(socket, except);
+        if !rooms.is_empty() && rooms.iter().all(|room| !self.rooms.contains_key(room)) {
+            // Sockets by their ids: no need to look at all others.
+            let first = |(at, room): &(usize, &Room)| !rooms[..*at].contains(room);
+            let named = rooms.iter().enumerate().filter(first);
+            let sockets = named.filter_map(|(_, room)| self.sockets.get(room.as_str()));
+            return sockets.filter(|s| !is_excepted(s)).cloned().collect();
         }
-        let socket = self.sockets.get(room.as_str())?;
-        *shards |= 1 << socket.key().shard;
-        Some(Target::One(socket.key()))
+        let wanted =
+            |socket: &&Socket| (rooms.is_empty() || is_in(socket, rooms)) && !is_excepted(socket);
+        self.sockets.values().filter(wanted).cloned().collect()
     }
 }

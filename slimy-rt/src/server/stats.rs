@@ -14,6 +14,7 @@ pub(crate) struct Stats {
     broadcasts: AtomicU64,
     gaps: AtomicU64,
     publications_dropped: AtomicU64,
+    requests_dropped: AtomicU64,
 }
 
 macro_rules! counters {
@@ -34,6 +35,8 @@ impl Stats {
         add_gap => gaps,
         /// A publication was not handed to the broker.
         add_publication_dropped => publications_dropped,
+        /// Another node's request was not dealt with.
+        add_request_dropped => requests_dropped,
     }
 
     pub(crate) fn add_deliveries(&self, count: usize) {
@@ -70,6 +73,7 @@ impl Stats {
             slow_consumers: self.slow_consumers.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             publications_dropped: self.publications_dropped.load(Relaxed),
+            requests_dropped: self.requests_dropped.load(Relaxed),
         }
     }
 }
@@ -98,4 +102,6 @@ pub struct Report {
     pub gaps: u64,
     /// Publications that did not fit the queue to the broker, or that it refused.
     pub publications_dropped: u64,
+    /// Other nodes' requests that were more than this node deals with at once.
+    pub requests_dropped: u64,
 }
