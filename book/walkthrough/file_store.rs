@@ -9,15 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use slimy_rt::{
     TokenId, UserId,
     session::{
-        Expiry, Session, SessionError, SessionEvent, SessionPage, SessionStore, SessionWatch,
+        Expiry, Session, SessionChanges, SessionError, SessionEvent, SessionPage, SessionStore,
+        SessionWatch,
     },
 };
-use tokio::sync::broadcast::{self, error::RecvError};
 
 /// Sessions in one JSON file, for one node. Clones share it.
 #[derive(Clone, Debug)]
@@ -29,14 +28,14 @@ struct Inner {
     state: Mutex<State>,
     /// Held while the file is written, so that changes happen one after another.
     writing: Mutex<()>,
-    changes: broadcast::Sender<SessionEvent>,
+    changes: SessionChanges,
 }
 
 /// What is in the file. Moments are of the system's clock, since the file outlives the process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     sessions: BTreeMap<UserId, (Session, Option<SystemTime>)>,
-    denied: BTreeMap<String, SystemTime>,
+    denied: BTreeMap<TokenId, SystemTime>,
 }
 
 impl FileStore {
@@ -52,7 +51,7 @@ impl FileStore {
             path,
             state: Mutex::new(state),
             writing: Mutex::default(),
-            changes: broadcast::Sender::new(1_024),
+            changes: SessionChanges::default(),
         })))
     }
 
@@ -72,8 +71,8 @@ impl FileStore {
             if let Some(event) = event {
                 write(&inner.path, &next)?;
                 *lock(&inner.state) = next;
-                // Told last: whoever hears of it can load it. The error is that nobody watches.
-                let _ = inner.changes.send(event);
+                // Told last: whoever hears of it can load it.
+                inner.changes.tell(event);
             }
             Ok::<R, io::Error>(result)
         });
@@ -165,7 +164,7 @@ impl SessionStore for FileStore {
     async fn deny(&self, token: &TokenId, until: SystemTime) -> Result<(), SessionError> {
         let token = token.clone();
         self.change(move |state| {
-            let end = state.denied.entry(token.to_string()).or_insert(until);
+            let end = state.denied.entry(token.clone()).or_insert(until);
             *end = until.max(*end);
             ((), Some(SessionEvent::Denied(token)))
         })
@@ -173,17 +172,10 @@ impl SessionStore for FileStore {
     }
 
     async fn is_denied(&self, token: &TokenId) -> Result<bool, SessionError> {
-        Ok(self.now(|state| state.denied.contains_key(token.as_str())))
+        Ok(self.now(|state| state.denied.contains_key(token)))
     }
 
     async fn watch(&self) -> Result<SessionWatch, SessionError> {
-        let changes = self.0.changes.subscribe();
-        Ok(Box::pin(stream::unfold(changes, |mut changes| async {
-            match changes.recv().await {
-                Ok(event) => Some((event, changes)),
-                Err(RecvError::Lagged(_)) => Some((SessionEvent::Missed, changes)),
-                Err(RecvError::Closed) => None,
-            }
-        })))
+        Ok(self.0.changes.watch())
     }
 }

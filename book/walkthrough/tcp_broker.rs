@@ -111,11 +111,14 @@ async fn listen(
                 at.number = number;
                 let position = at.position();
                 match packed.unpack() {
-                    Some(publication) => {
+                    Ok(publication) => {
                         let delivered = (Some(position), Arc::new(publication));
                         events.publications(&[delivered]).await;
                     }
-                    None => events.gap(Some(&before), &position),
+                    Err(error) => {
+                        tracing::warn!(%error, "a publication makes no sense");
+                        events.gap(Some(&before), &position);
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slimy_rt::{
     NodeId, Room,
     broker::{Audience, Position, Publication},
-    protocol::EventData,
+    protocol::{EncodeError, EventData},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -49,44 +49,37 @@ impl Place {
 /// A publication as it travels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Packed {
-    id: Option<(String, u64)>,
+    id: Option<(NodeId, u64)>,
     namespace: String,
-    rooms: Vec<String>,
-    except: Vec<String>,
+    rooms: Vec<Room>,
+    except: Vec<Room>,
     event: String,
     attachments: Vec<Vec<u8>>,
 }
 
 impl Packed {
     pub fn new(publication: &Publication) -> Self {
-        let names = |rooms: &[Room]| rooms.iter().map(Room::to_string).collect();
         let attachments = publication.event.attachments();
         Self {
-            id: (publication.id.as_ref()).map(|(node, number)| (node.to_string(), *number)),
+            id: publication.id.clone(),
             namespace: publication.namespace.to_string(),
-            rooms: names(&publication.audience.rooms),
-            except: names(&publication.audience.except),
+            rooms: publication.audience.rooms.clone(),
+            except: publication.audience.except.clone(),
             event: publication.event.json().to_string(),
             attachments: attachments.iter().map(|bytes| bytes.to_vec()).collect(),
         }
     }
 
-    /// `None` when it is nothing that this version understands.
-    pub fn unpack(self) -> Option<Publication> {
-        let rooms = |names: Vec<String>| -> Option<Vec<Room>> {
-            names.iter().map(|name| Room::parse(name).ok()).collect()
-        };
-        let id = match self.id {
-            Some((node, number)) => Some((NodeId::parse(&node).ok()?, number)),
-            None => None,
-        };
+    /// The error is an event that no client would take.
+    pub fn unpack(self) -> Result<Publication, EncodeError> {
         let audience = Audience {
-            rooms: rooms(self.rooms)?,
-            except: rooms(self.except)?,
+            rooms: self.rooms,
+            except: self.except,
         };
         let attachments = self.attachments.into_iter().map(Into::into).collect();
-        let event = EventData::from_parts(self.event.into(), attachments).ok()?;
-        Some(Publication::new(id, self.namespace.into(), audience, event))
+        let event = EventData::from_parts(self.event.into(), attachments)?;
+        let namespace = self.namespace.into();
+        Ok(Publication::new(self.id, namespace, audience, event))
     }
 }
 

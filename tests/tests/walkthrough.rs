@@ -45,7 +45,10 @@ fn the_page_shows_the_files() {
     let page = page.join("\n");
     for file in files {
         let third = file.lines().nth(2).unwrap_or_default();
-        assert!(page.contains(file), "the file whose third line is {third:?}");
+        assert!(
+            page.contains(file),
+            "the file whose third line is {third:?}"
+        );
     }
 }
 
@@ -67,7 +70,9 @@ impl Drop for Scratch {
 }
 
 fn session() -> Session {
-    Session::new(vec![Guild::new(GuildId::parse("1176605506912141444").unwrap()).name("Ä \"ö\"")])
+    Session::new(vec![
+        Guild::new(GuildId::parse("1176605506912141444").unwrap()).name("Ä \"ö\""),
+    ])
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ impl Authenticator for Codes {
             return Err(AuthError::Invalid("wrong code".into()));
         };
         let name = auth["name"].as_str().ok_or(AuthError::Missing)?;
-        let id = UserId::parse(name).map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+        let id = UserId::parse(name)?;
         Ok(Identity::new(User::new(id, role)))
     }
 }
