@@ -26,7 +26,9 @@ mod report;
 mod run;
 mod support;
 
+pub mod authenticator;
 pub mod broker;
+pub mod metrics;
 pub mod session_store;
 
 use std::time::Duration;

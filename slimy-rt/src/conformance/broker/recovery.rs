@@ -9,7 +9,7 @@ use super::{
         run::{Verdict, call, clauses, ensure, failed, in_time, same},
         support::{HOSTILE, drop_after, poll_counts},
     },
-    Harness, claimed,
+    Cluster, Harness, claimed,
 };
 use crate::broker::RoomBroker;
 
@@ -32,10 +32,10 @@ clauses! { Harness;
     "recovery-cancelled": "A `take_recovery` that is dropped has taken the state or has not." => recovery_cancelled,
 }
 
-async fn keeping(harness: &Harness) -> Verdict<Arc<dyn RoomBroker>> {
-    let (_cluster, [node]) = harness.nodes().await?;
+async fn keeping(harness: &Harness) -> Verdict<(Cluster, Arc<dyn RoomBroker>)> {
+    let (cluster, [node]) = harness.nodes().await?;
     claimed(&*node.broker, "recovery", |can| can.recovery)?;
-    Ok(node.broker)
+    Ok((cluster, node.broker))
 }
 
 async fn save(broker: &dyn RoomBroker, key: &str, state: &[u8], ttl: Duration) -> Verdict {
@@ -47,7 +47,7 @@ async fn take(broker: &dyn RoomBroker, key: &str) -> Verdict<Option<Vec<u8>>> {
 }
 
 async fn recovery_once(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     save(&*broker, "key", b"state", TTL).await?;
     same(
         "the state that was saved",
@@ -62,7 +62,7 @@ async fn recovery_once(harness: Harness) -> Verdict {
 }
 
 async fn recovery_unknown(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     save(&*broker, "key", b"state", TTL).await?;
     for key in ["other", "ke", "key ", "", "*"] {
         same(
@@ -75,7 +75,7 @@ async fn recovery_unknown(harness: Harness) -> Verdict {
 }
 
 async fn recovery_replaces(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     save(&*broker, "key", b"one", SHORT).await?;
     save(&*broker, "key", b"two", TTL).await?;
     // The `ttl` is the second one's as well.
@@ -93,7 +93,7 @@ async fn recovery_replaces(harness: Harness) -> Verdict {
 }
 
 async fn recovery_binary(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     let states = [
         Vec::new(),
         vec![0],
@@ -120,7 +120,7 @@ async fn recovery_binary(harness: Harness) -> Verdict {
 }
 
 async fn recovery_ends(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     save(&*broker, "forever", b"state", Duration::MAX).await?;
     save(&*broker, "long", b"state", TTL).await?;
     save(&*broker, "short", b"state", SHORT).await?;
@@ -187,7 +187,7 @@ async fn recovery_shared(harness: Harness) -> Verdict {
 }
 
 async fn recovery_cancelled(harness: Harness) -> Verdict {
-    let broker = keeping(&harness).await?;
+    let (_cluster, broker) = keeping(&harness).await?;
     for polls in poll_counts() {
         let key = format!("key {polls}");
         save(&*broker, &key, b"state", TTL).await?;
