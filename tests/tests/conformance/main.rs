@@ -2,6 +2,10 @@
 //!
 //! Each backend is a memory one with one flaw. Time is virtual, so that waiting for what never comes costs nothing.
 
+mod authenticators;
+mod broken_events;
+mod brokers;
+mod metrics;
 mod sessions;
 
 use slimy_rt::conformance::{Clause, Failures, Report};
