@@ -107,7 +107,12 @@ impl Hub {
         let mut at = {
             let log = self.log();
             let known = |place: &Place| place.epoch == log.epoch && place.number <= log.end;
-            after.filter(known).map_or(log.end, |place| place.number)
+            match after {
+                None => log.end,
+                Some(place) if known(&place) => place.number,
+                // It comes from another log, and has seen nothing of this one.
+                Some(_) => log.dropped(),
+            }
         };
         let mut told = false;
         loop {

@@ -1,10 +1,24 @@
 //! The book's "Writing a backend": its files compile, keep what the page promises, and are shown as they are.
 
-use std::{future::poll_fn, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use slimy_rt::{
     GuildId, TokenId, UserId,
+    conformance::{
+        Report,
+        broker::{self, BrokerFactory},
+        session_store::{self, SessionStoreFactory},
+    },
     events::Namespace,
     server::Server,
     session::{Expiry, Guild, Session, SessionEvent, SessionStore},
@@ -57,7 +71,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir();
+        // In memory where there is such a place: a store that waits for its disk at each change takes half a minute for all clauses.
+        let memory = PathBuf::from("/dev/shm");
+        let directory = Some(memory).filter(|path| path.is_dir());
+        let directory = directory.unwrap_or_else(std::env::temp_dir);
         Self(directory.join(format!("slimy-rt-book-{}-{name}.json", std::process::id())))
     }
 }
@@ -199,4 +216,97 @@ async fn the_broker_delivers_also_across_a_cut_and_reports_a_lost_log() {
     until(|| two.server.report().gaps > 0).await;
     publish(&one, 400..410);
     expect(&mut far, 400..410).await;
+}
+
+/// Stores in files of their own.
+struct Stores;
+
+impl SessionStoreFactory for Stores {
+    type Store = FileStore;
+
+    async fn create(&self) -> FileStore {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        FileStore::open(&Scratch::new(&format!("contract-{number}")).0).unwrap()
+    }
+
+    /// Another handle of the same process: the store is for one.
+    async fn reopen(&self, store: &FileStore) -> Option<FileStore> {
+        Some(store.clone())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_store_keeps_the_contract() {
+    let report = session_store::check(Stores).await.unwrap();
+    // It shares no claims, and nobody can take its file away.
+    let claims = |name: &str| name.starts_with("claim-") || name == "cancelled-claim";
+    leaves_out(&report, |name| claims(name) || name.starts_with("outage-"));
+}
+
+/// Nothing else was left out than what the page says is missing.
+fn leaves_out(report: &Report, expected: impl Fn(&str) -> bool) {
+    for other in &report.not_applicable {
+        assert!(expected(other.clause.name), "{report}");
+    }
+}
+
+/// Hubs whose lines can be cut.
+struct Hubs;
+
+struct Line {
+    hub: Arc<Hub>,
+    addr: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Line {
+    async fn cut(&mut self) {
+        self.serving.abort();
+        // It says that it was aborted; what counts is that it has ended.
+        let _ = (&mut self.serving).await;
+    }
+
+    async fn mend(&mut self) {
+        self.serving = listen(self.addr, &self.hub).await.1;
+    }
+}
+
+impl BrokerFactory for Hubs {
+    type Cluster = tokio::sync::Mutex<Line>;
+    type Broker = TcpBroker;
+
+    async fn cluster(&self) -> Self::Cluster {
+        let hub = Hub::new();
+        let (addr, serving) = listen("127.0.0.1:0".parse().unwrap(), &hub).await;
+        tokio::sync::Mutex::new(Line { hub, addr, serving })
+    }
+
+    async fn node(&self, cluster: &Self::Cluster) -> Option<TcpBroker> {
+        Some(TcpBroker::new(cluster.lock().await.addr))
+    }
+
+    async fn lose_log(&self, cluster: &Self::Cluster) -> bool {
+        let mut line = cluster.lock().await;
+        line.cut().await;
+        line.hub = Hub::new();
+        line.mend().await;
+        true
+    }
+
+    async fn cut_off(&self, cluster: &Self::Cluster) -> bool {
+        cluster.lock().await.cut().await;
+        true
+    }
+
+    async fn reconnect(&self, cluster: &Self::Cluster) {
+        cluster.lock().await.mend().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tcp_broker_keeps_the_contract() {
+    let report = broker::check(Hubs).await.unwrap();
+    let missing = ["history-", "request-", "recovery-", "lost-log-is-gone"];
+    leaves_out(&report, |name| missing.iter().any(|m| name.starts_with(m)));
 }
