@@ -163,7 +163,7 @@ async fn node(hub: SocketAddr) -> (Node, Client) {
     (node, client)
 }
 
-async fn until(condition: impl Fn() -> bool) {
+async fn until(condition: impl Fn() -> bool + Send + Sync) {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
