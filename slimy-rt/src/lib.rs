@@ -27,6 +27,7 @@
 //! | `jwt` | the JWT-cookie authenticator |
 //! | `openai` | the bot that asks an OpenAI-compatible endpoint |
 //! | `api` | the HTTP routes |
+//! | `conformance` | the traits' contracts as functions, to check implementations with |
 //! | `tls` | TLS for [`server::serve`], with aws-lc-rs |
 //!
 //! None is on by default, and none changes what another does.
@@ -85,6 +86,8 @@ pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod chat;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod events;
 pub mod metrics;
 pub mod protocol;
