@@ -17,6 +17,7 @@ examples! {
     GettingStarted: "../../book/src/getting-started.md",
     Operators: "../../book/src/getting-started/operators.md",
     Integrators: "../../book/src/getting-started/integrators.md",
+    Proving: "../../book/src/backends/proving.md",
     Chat: "../../book/src/chat.md",
     Http: "../../book/src/http.md",
     Configuration: "../../book/src/configuration.md",

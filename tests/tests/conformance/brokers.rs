@@ -210,7 +210,7 @@ impl RoomBroker for Node {
         if self.flaw() == F::StartsTwice && self.running().is_some() {
             return Ok(Position::new("again"));
         }
-        if self.flaw() == F::StartsOnce && self.state.lock().unwrap().stops > 0 {
+        if self.flaw() == F::StartsOnce && self.state.lock().unwrap().start.is_some() {
             return Err(BrokerError::Invalid("once only".into()));
         }
         let shadow = self.state.lock().unwrap().shadow.take();
@@ -401,7 +401,7 @@ impl RoomBroker for Node {
             }
             F::FirstStateStays => match inner.take_recovery(&key).await? {
                 Some(first) => inner.save_recovery(&key, &first, TTL).await,
-                None => inner.save_recovery(&key, state, TTL.min(ttl * 100)).await,
+                None => inner.save_recovery(&key, state, ttl).await,
             },
             _ => inner.save_recovery(&key, state, ttl).await,
         }

@@ -361,20 +361,18 @@ impl SessionStore for Flawed {
                 self.inner.list(there, limit).await?.sessions
             }
             F::PagesByOffset => {
-                let mut offsets = self.more.offsets.lock().unwrap();
-                match after.map(|after| offsets.get(after).copied()) {
-                    Some(None) => return Ok(SessionPage::default()),
-                    after => {
-                        let from = after.flatten().map_or(0, |offset| offset + 1);
-                        let page: Vec<_> =
-                            all.into_iter().enumerate().skip(from).take(limit).collect();
-                        offsets.extend(
-                            page.iter()
-                                .map(|(offset, (user, _))| (user.clone(), *offset)),
-                        );
-                        page.into_iter().map(|(_, session)| session).collect()
-                    }
+                let offset =
+                    after.map(|after| self.more.offsets.lock().unwrap().get(after).copied());
+                if offset == Some(None) {
+                    return self.inner.list(after, limit).await;
                 }
+                let from = offset.flatten().map_or(0, |offset| offset + 1);
+                let page: Vec<_> = all.into_iter().enumerate().skip(from).take(limit).collect();
+                let offsets = page
+                    .iter()
+                    .map(|(offset, (user, _))| (user.clone(), *offset));
+                self.more.offsets.lock().unwrap().extend(offsets);
+                page.into_iter().map(|(_, session)| session).collect()
             }
             F::HidesWhileDeleting => {
                 let pending = self.more.pending.lock().unwrap().clone();

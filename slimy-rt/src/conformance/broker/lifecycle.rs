@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::run::{Verdict, clauses, ensure, failed, in_time, short},
-    Harness, Recorder, audience, batch, publication, start,
+    Harness, QUIET, Recorder, audience, batch, publication, start,
 };
 use crate::{
     NodeId,
@@ -84,9 +84,6 @@ async fn stop_silences(harness: Harness) -> Verdict {
     );
     Ok(())
 }
-
-/// How long nothing has to come.
-const QUIET: std::time::Duration = std::time::Duration::from_millis(100);
 
 async fn stop_again(harness: Harness) -> Verdict {
     let broker = harness.alone().await?;
