@@ -18,10 +18,15 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 /// * [`publish`](Self::publish) puts publications into the log in the order given; each gets a [`Position`]. `Ok` means that they are
 ///   in the log, or were before: a batch is retried with the same ids after an error that
 ///   [`is_retryable`](BrokerError::is_retryable), and an id that is in the log already may be put in again, since receivers drop what they have.
-/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included.
+/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included,
+///   exactly as it was sent: each byte of its JSON and of its attachments. Reports are awaited, one at a time.
 /// * A node that missed something is told so by [`BrokerEvents::gap`]. Never silence.
 /// * [`history`](Self::history) is complete or an error, never partial without saying so.
-/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`].
+/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`], and so are those that no log gave out.
+/// * What [`capabilities`](Self::capabilities) does not claim is refused with [`BrokerError::Unsupported`]; [`history`](Self::history) may also
+///   say [`HistoryError::Gone`], and [`request`](Self::request) that it asked no node.
+/// * Before [`start`](Self::start) and after [`stop`](Self::stop), [`publish`](Self::publish) and [`request`](Self::request) are
+///   [`BrokerError::Stopped`]. A stopped broker can be started again.
 ///
 /// # Ordering
 /// All nodes see one order. Publications of one node appear in the order in which it published them.
@@ -31,6 +36,8 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 ///
 /// # Errors
 /// [`BrokerError`] by meaning. One that is not retryable concerns the publication and not the engine: it is logged, counted, and those behind it go on.
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// A complete broker for one node, which keeps no log:
@@ -108,7 +115,10 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     /// See the trait's contract.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
 
-    /// What lies in the log behind `after`, up to and with `to`, for sockets in these rooms; at most `max` publications.
+    /// What lies in the log behind `after`, up to and with `to`, for sockets in any of these rooms (no rooms: for all), publications to a
+    /// whole namespace included; at most `max` publications. The next page begins behind the last one's position.
+    ///
+    /// Namespaces and `except` are the caller's to look at.
     ///
     /// # Errors
     /// [`HistoryError::Gone`] when any of it is no longer there.
@@ -120,14 +130,14 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         max: usize,
     ) -> Result<Page, HistoryError>;
 
-    /// Asks every other node; their answers come through `replies`.
+    /// Asks every other started node once; their answers come through `replies`.
     ///
     /// # Errors
     /// When the question could not be sent.
     async fn request(&self, request: &Request, replies: ReplySink)
     -> Result<Expected, BrokerError>;
 
-    /// Keeps the state of a client that was cut off, for `ttl`.
+    /// Keeps the state of a client that was cut off, for `ttl`, in place of any other under this key. Every node can take it.
     ///
     /// # Errors
     /// When it is not kept.
@@ -144,7 +154,7 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     /// When the broker cannot tell.
     async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError>;
 
-    /// Leaves the cluster. Afterwards nothing is reported any more.
+    /// Leaves the cluster. Afterwards nothing is reported any more. Of a broker that is not started, it does nothing.
     async fn stop(&self);
 }
 

@@ -4,8 +4,10 @@
 
 mod authenticators;
 mod broken_events;
+mod broker_flaws;
 mod brokers;
 mod metrics;
+mod session_flaws;
 mod sessions;
 
 use futures_util::future::join_all;

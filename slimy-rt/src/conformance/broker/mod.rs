@@ -260,6 +260,10 @@ impl Node {
         call("publish", self.broker.publish(batch)).await
     }
 
+    async fn publish_one(&self, publication: &Arc<Publication>) -> Verdict {
+        self.publish(std::slice::from_ref(publication)).await
+    }
+
     async fn stop(&self) -> Verdict {
         in_time("stop", self.broker.stop()).await
     }

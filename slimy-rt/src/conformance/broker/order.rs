@@ -45,7 +45,7 @@ clauses! { Harness;
 async fn own_reported(harness: Harness) -> Verdict {
     let (_cluster, [node]) = harness.nodes().await?;
     let one = publication(&node.id, 1);
-    node.publish(&[one.clone()]).await?;
+    node.publish_one(&one).await?;
     node.told.wait_for(&one).await.map(|_| ())
 }
 
@@ -229,7 +229,7 @@ async fn exactly_as_sent(harness: Harness) -> Verdict {
         None => None,
     };
     for sample in samples(&publisher.id) {
-        publisher.publish(&[sample.clone()]).await?;
+        publisher.publish_one(&sample).await?;
         for node in [Some(&publisher), other.as_ref()].into_iter().flatten() {
             node.told.wait_for(&sample).await?;
             let seen = node.told.publications();
@@ -250,7 +250,7 @@ async fn without_id(harness: Harness) -> Verdict {
         Audience::default(),
         event,
     ));
-    node.publish(&[sent.clone()]).await?;
+    node.publish_one(&sent).await?;
     node.told.wait_for(&sent).await?;
     match node.told.publications().first() {
         Some((_, seen)) => same_publication(seen, &sent),
@@ -262,7 +262,7 @@ async fn empty_batch(harness: Harness) -> Verdict {
     let (_cluster, [node]) = harness.nodes().await?;
     node.publish(&[]).await?;
     let one = publication(&node.id, 1);
-    node.publish(&[one.clone()]).await?;
+    node.publish_one(&one).await?;
     node.told.wait_for(&one).await?;
     same("what was reported", &node.told.ids().len(), &1)
 }
