@@ -19,10 +19,15 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 /// * [`publish`](Self::publish) puts publications into the log in the order given; each gets a [`Position`]. `Ok` means that they are
 ///   in the log, or were before: a batch is retried with the same ids after an error that
 ///   [`is_retryable`](BrokerError::is_retryable), and an id that is in the log already may be put in again, since receivers drop what they have.
-/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included.
+/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included,
+///   exactly as it was sent: each byte of its JSON and of its attachments. Reports are awaited, one at a time.
 /// * A node that missed something is told so by [`BrokerEvents::gap`]. Never silence.
 /// * [`history`](Self::history) is complete or an error, never partial without saying so.
-/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`].
+/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`], and so are those that no log gave out.
+/// * What [`capabilities`](Self::capabilities) does not claim is refused with [`BrokerError::Unsupported`]; [`history`](Self::history) may also
+///   say [`HistoryError::Gone`], and [`request`](Self::request) that it asked no node.
+/// * Before [`start`](Self::start) and after [`stop`](Self::stop), [`publish`](Self::publish) and [`request`](Self::request) are
+///   [`BrokerError::Stopped`]. A stopped broker can be started again.
 ///
 /// # Ordering
 /// All nodes see one order. Publications of one node appear in the order in which it published them.
@@ -32,6 +37,8 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 ///
 /// # Errors
 /// [`BrokerError`] by meaning. One that is not retryable concerns the publication and not the engine: it is logged, counted, and those behind it go on.
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// A complete broker for one node, which keeps no log; the methods that it does not have say so by default:
@@ -97,7 +104,10 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     /// See the trait's contract.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
 
-    /// What lies in the log behind `after`, up to and with `to`, for sockets in these rooms; at most `max` publications.
+    /// What lies in the log behind `after`, up to and with `to`, for sockets in any of these rooms (no rooms: for all), publications to a
+    /// whole namespace included; at most `max` publications. The next page begins behind the last one's position.
+    ///
+    /// Namespaces and `except` are the caller's to look at.
     ///
     /// # Errors
     /// [`HistoryError::Gone`] when any of it is no longer there: by default always.
@@ -112,8 +122,8 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         Err(HistoryError::Gone)
     }
 
-    /// Asks every other node; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is best
-    /// dropped: whoever asked then waits no longer.
+    /// Asks every other started node once; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is
+    /// best dropped: whoever asked then waits no longer.
     ///
     /// # Errors
     /// When the question could not be sent. [`BrokerError::Unsupported`] by default.
@@ -126,7 +136,7 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         Err(BrokerError::Unsupported("requests"))
     }
 
-    /// Keeps the state of a client that was cut off, for `ttl`.
+    /// Keeps the state of a client that was cut off, for `ttl`, in place of any other under this key. Every node can take it.
     ///
     /// # Errors
     /// When it is not kept. [`BrokerError::Unsupported`] by default.
@@ -149,7 +159,7 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         Err(BrokerError::Unsupported("recovery"))
     }
 
-    /// Leaves the cluster. Afterwards nothing is reported any more.
+    /// Leaves the cluster. Afterwards nothing is reported any more. Of a broker that is not started, it does nothing.
     async fn stop(&self);
 }
 
