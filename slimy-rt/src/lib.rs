@@ -86,6 +86,9 @@ pub mod auth;
 pub mod broker;
 pub mod chat;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod protocol;
 pub mod server;
