@@ -48,7 +48,7 @@ pub(crate) async fn run(scale: Scale) -> Outcome {
         .await?;
         tokio::time::sleep(ABANDONED_FOR).await;
         for session in abandoned {
-            ensure(session.is_gone().await?, || {
+            ensure(session.forgotten().await?, || {
                 "an abandoned session is still there".into()
             })?;
         }

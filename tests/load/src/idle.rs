@@ -15,7 +15,7 @@ use crate::{
 /// How long the broadcast at the end may take to reach everyone.
 const BROADCAST_BOUND: Duration = Duration::from_secs(10);
 /// What a client may cost the server at the most.
-const MAX_BYTES_PER_CLIENT: u64 = 16 * 1024;
+const MAX_BYTES_PER_CLIENT: u64 = 12 * 1024;
 
 pub(crate) async fn run(scale: Scale) -> Outcome {
     let count = scale.pick(1_500, 15_000);

@@ -138,8 +138,8 @@ pub(crate) struct Abandoned {
 }
 
 impl Abandoned {
-    /// Whether the server has forgotten it. To be asked when it should have: asking a session that lives keeps it alive.
-    pub(crate) async fn is_gone(self) -> Result<bool, Failure> {
+    /// Asks whether the server has forgotten it, when it should have: asking a session that lives keeps it alive.
+    pub(crate) async fn forgotten(self) -> Result<bool, Failure> {
         let stream = TcpStream::connect(self.addr).await;
         let mut client = Polling {
             stream: stream.map_err(|error| format!("cannot connect: {error}"))?,

@@ -195,3 +195,31 @@ async fn hear(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(sender: usize, number: u32) -> Vec<u8> {
+        chat_message(sender, number, "padding").into_bytes()
+    }
+
+    #[test]
+    fn an_account_notices_what_is_lost_double_or_out_of_order() {
+        let mut account = Account::new(2);
+        assert_eq!(account.enter(&message(1, 0)), Ok(Seen::Message));
+        assert_eq!(account.enter(&message(0, 0)), Ok(Seen::Message));
+        assert_eq!(
+            account.enter(br#"430[{"ok":true,"messageId":"a"}]"#),
+            Ok(Seen::Ack(0))
+        );
+        assert!(account.is_complete(1) && account.received() == 2);
+        for wrong in [message(1, 0), message(1, 2), message(2, 0)] {
+            assert!(account.enter(&wrong).is_err());
+        }
+        for refusal in [&br#"431[{"error":"no"}]"#[..], b"42[]", b"41", b"43"] {
+            assert!(account.enter(refusal).is_err());
+        }
+        assert!(!account.is_complete(2));
+    }
+}
