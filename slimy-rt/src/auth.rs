@@ -32,7 +32,10 @@ use crate::{InvalidId, TokenId, UserId};
 /// done.
 ///
 /// # Errors
-/// The variant decides what the client is told; the cause is logged and never sent. An error's text must not contain the credential.
+/// The variant decides what the client is told; the cause is logged and never sent. Nothing shows the credential: neither an error, nor
+/// `Debug` of the authenticator, nor an identity's [`TokenId`].
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// A complete implementation that lets in whoever sends the right password in the CONNECT packet's payload:

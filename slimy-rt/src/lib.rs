@@ -89,6 +89,9 @@ pub mod chat;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

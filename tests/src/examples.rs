@@ -31,6 +31,7 @@ examples! {
     Migrating: "../../book/src/migrating.md",
     GuideTesting: "../../book/src/guide/testing.md",
     Faq: "../../book/src/faq.md",
+    Proving: "../../book/src/backends/proving.md",
     Chat: "../../book/src/chat.md",
     Http: "../../book/src/http.md",
     Configuration: "../../book/src/configuration.md",

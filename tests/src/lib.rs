@@ -4,3 +4,4 @@ pub mod client;
 #[cfg(doctest)]
 mod examples;
 pub mod node;
+pub mod peers;

@@ -5,7 +5,11 @@ use std::{borrow::Cow, fmt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::protocol::{AckData, EncodeError};
+use super::{ClusterError, EmitError, JoinError};
+use crate::{
+    protocol::{AckData, EncodeError},
+    session::SessionError,
+};
 
 /// What a handler may return: its answer to the event.
 ///
@@ -93,6 +97,14 @@ impl Rejection {
         }
     }
 
+    /// The same, with the cause written to the log as an error. For errors that no client should read:
+    /// `load().await.map_err(Rejection::internal)?`.
+    #[must_use]
+    pub fn internal(error: impl std::error::Error) -> Self {
+        tracing::error!(error = %crate::server::cluster::chain(&error), "a handler failed");
+        Self::server_error()
+    }
+
     /// The word for programs.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -103,6 +115,43 @@ impl Rejection {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+macro_rules! internal {
+    ($($error:ty)*) => {
+        $(
+            /// As [`Rejection::internal`].
+            impl From<$error> for Rejection {
+                fn from(error: $error) -> Self {
+                    Self::internal(error)
+                }
+            }
+        )*
+    };
+}
+
+internal!(EncodeError ClusterError SessionError);
+
+/// A socket that has gone is no error of the server's: nobody gets the answer.
+impl From<EmitError> for Rejection {
+    fn from(error: EmitError) -> Self {
+        match error {
+            EmitError::Disconnected => Self::server_error(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+/// The code is `too_many_rooms`, `invalid_room` or `not_connected`.
+impl From<JoinError> for Rejection {
+    fn from(error: JoinError) -> Self {
+        let code = match &error {
+            JoinError::TooManyRooms { .. } => "too_many_rooms",
+            JoinError::Name(_) => "invalid_room",
+            JoinError::NotConnected => "not_connected",
+        };
+        Self::new(code, error.to_string())
     }
 }
 

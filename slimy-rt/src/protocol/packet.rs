@@ -356,8 +356,7 @@ impl Decoder {
         };
         let name = given.split_once('?').map_or(given, |(name, _query)| name);
         // Echoed in a polling payload, a control character could pass for a separator.
-        if name.len() > self.limits.max_namespace_len || name.bytes().any(|b| b.is_ascii_control())
-        {
+        if name.len() > self.limits.max_namespace_len || name.chars().any(char::is_control) {
             return Err(PacketError::IllegalNamespace);
         }
         Ok((text.slice_ref(name), rest))

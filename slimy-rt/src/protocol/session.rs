@@ -312,6 +312,10 @@ impl Session {
             Heartbeat::PingAt(at) if now >= at => {
                 // Counted from when the ping was due, so that a late driver does not lengthen the client's time.
                 self.heartbeat = Heartbeat::PongBy(at + self.times.ping_timeout);
+                // A pause that began earlier takes nothing from this pong's time.
+                if let Some(paused_at) = &mut self.paused_at {
+                    *paused_at = at.max(*paused_at);
+                }
                 Some(Due::Ping)
             }
             Heartbeat::PongBy(by) if now >= by && self.paused_at.is_none() => {

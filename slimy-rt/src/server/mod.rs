@@ -33,6 +33,8 @@ use std::{
 };
 
 pub(crate) use self::core::Core;
+#[cfg(fuzzing)]
+pub use self::websocket::meter;
 pub use self::{
     authorization::{Access, Authorized, Refusal},
     builder::{BuildError, ServerBuilder},

@@ -4,22 +4,22 @@
 //! publish reaches every recipient in the same order, since every shard's queue was filled under that lock. Nothing is written and
 //! nothing awaited while it is held.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+mod directory;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
 };
 
 use smallvec::SmallVec;
 
+use self::directory::{Directory, Members, Namespace, RoomKeys, Slots};
 use super::{
     Config,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
-    shard::{Delivery, Job, Outlet, Queue, RoomKey, Target},
+    shard::{Delivery, Job, Outlet, Queue, Target},
     stats::Stats,
 };
 use crate::{
@@ -52,87 +52,6 @@ pub(crate) struct Flags {
     pub(crate) volatile: bool,
     /// Only for this node's sockets.
     pub(crate) local: bool,
-}
-
-#[derive(Debug)]
-struct Directory {
-    slots: Box<[Slots]>,
-    room_keys: RoomKeys,
-    namespaces: HashMap<Arc<str>, Namespace>,
-    /// How many of them are there for their sockets only.
-    dynamic: usize,
-}
-
-#[derive(Debug)]
-struct Namespace {
-    /// It is there without sockets too.
-    fixed: bool,
-    everyone: Members,
-    rooms: HashMap<Room, Members>,
-    sockets: HashMap<SocketId, Socket>,
-}
-
-/// How many members a room has in each shard.
-#[derive(Clone, Copy, Debug)]
-struct Members {
-    key: RoomKey,
-    counts: [u32; MAX_SHARDS],
-}
-
-impl Members {
-    fn new(key: RoomKey) -> Self {
-        Self {
-            key,
-            counts: [0; MAX_SHARDS],
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.counts.iter().all(|count| *count == 0)
-    }
-
-    fn shards(&self) -> u16 {
-        let has = |(index, count): (usize, &u32)| u16::from(*count > 0) << index;
-        self.counts.iter().enumerate().map(has).sum()
-    }
-}
-
-/// One shard's slots.
-#[derive(Debug, Default)]
-struct Slots {
-    used: u32,
-    next: u32,
-    /// With the generation that the slot's next use gets.
-    free: Vec<(u32, u32)>,
-}
-
-/// Numbers for rooms, used again when a room is empty.
-#[derive(Debug, Default)]
-struct RoomKeys {
-    next: RoomKey,
-    free: Vec<RoomKey>,
-}
-
-impl RoomKeys {
-    fn take(&mut self) -> RoomKey {
-        self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        })
-    }
-}
-
-impl Directory {
-    /// A socket's namespace, and where its new rooms get their numbers.
-    fn of(&mut self, socket: &Socket) -> Option<(&mut Namespace, &mut RoomKeys)> {
-        let namespace = self.namespaces.get_mut(socket.namespace())?;
-        Some((namespace, &mut self.room_keys))
-    }
-
-    fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
-        let namespace = self.namespaces.get(namespace);
-        namespace.map_or_else(Vec::new, |namespace| namespace.select(audience))
-    }
 }
 
 impl Sequencer {
@@ -565,46 +484,5 @@ impl Sequencer {
             .values()
             .map(|namespace| namespace.rooms.len())
             .sum()
-    }
-}
-
-impl Namespace {
-    fn new(everyone: RoomKey, fixed: bool) -> Self {
-        Self {
-            fixed,
-            everyone: Members::new(everyone),
-            rooms: HashMap::new(),
-            sockets: HashMap::new(),
-        }
-    }
-
-    /// Where a room's members are. A socket's own id is the room of that socket, and of whoever else joined it.
-    fn targets(&self, room: &Room, shards: &mut u16) -> impl Iterator<Item = Target> + use<> {
-        let members = self.rooms.get(room);
-        let socket = self.sockets.get(room.as_str()).map(Socket::key);
-        *shards |= members.map_or(0, Members::shards);
-        *shards |= socket.map_or(0, |key| 1 << key.shard);
-        let members = members.map(|members| Target::Room(members.key));
-        members.into_iter().chain(socket.map(Target::One))
-    }
-
-    fn select(&self, Audience { rooms, except }: &Audience) -> Vec<Socket> {
-        let is_in = |socket: &Socket, rooms: &[Room]| {
-            let mine = socket.rooms_mut();
-            rooms
-                .iter()
-                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
-        };
-        let is_excepted = |socket: &&Socket| !except.is_empty() && is_in(socket, except);
-        if !rooms.is_empty() && rooms.iter().all(|room| !self.rooms.contains_key(room)) {
-            // Sockets by their ids: no need to look at all others.
-            let first = |(at, room): &(usize, &Room)| !rooms[..*at].contains(room);
-            let named = rooms.iter().enumerate().filter(first);
-            let sockets = named.filter_map(|(_, room)| self.sockets.get(room.as_str()));
-            return sockets.filter(|s| !is_excepted(s)).cloned().collect();
-        }
-        let wanted =
-            |socket: &&Socket| (rooms.is_empty() || is_in(socket, rooms)) && !is_excepted(socket);
-        self.sockets.values().filter(wanted).cloned().collect()
     }
 }

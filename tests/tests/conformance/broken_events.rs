@@ -13,7 +13,7 @@ use slimy_rt::{
 };
 use tokio::sync::watch;
 
-use super::brokers::Flaw;
+use super::broker_flaws::Flaw;
 
 /// A started node.
 #[derive(Debug)]

@@ -18,109 +18,11 @@ use slimy_rt_backends::memory::MemoryBroker;
 use tokio::{sync::watch, task::yield_now};
 
 use super::{
-    AtLeast, Breaks, Only, all_hold,
+    AtLeast, Only, all_hold,
     broken_events::{Forward, Running},
+    broker_flaws::{FLAWS, Flaw, Flaw as F},
     each_is_caught,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Flaw {
-    None,
-    StartsTwice,
-    PublishesUnstarted,
-    PublishesStopped,
-    GoesOnAfterStop,
-    PanicsOnSecondStop,
-    StartsOnce,
-    TellsThePast,
-    ClaimsNothing,
-    HidesOwn,
-    TellsTwoNodes,
-    ReversesBatches,
-    OwnFirst,
-    NormalizesJson,
-    HidesEmitters,
-    RefusesEmptyBatches,
-    ReportsAtOnce,
-    DropsWhenBusy,
-    RefusesRepetition,
-    SkipsBegunBatches,
-    EndIsExclusive,
-    AlwaysComplete,
-    IgnoresAudience,
-    ForgetsBeforeJoin,
-    WritesOtherPositions,
-    PanicsOnNonsense,
-    StartsAtZero,
-    AsksItself,
-    ExpectsMore,
-    LosesAnswers,
-    TurnsClose,
-    StopsAtAbandoned,
-    AsksUnstarted,
-    KeepsTaken,
-    InventsStates,
-    FirstStateStays,
-    StatesAreText,
-    KeepsForLong,
-    TakesInTwoSteps,
-    KeepsPerNode,
-    LeavesTakePending,
-    OutageIsOk,
-    HidesDown,
-    SkipsFailed,
-    OldLogIsEmpty,
-    HidesGap,
-}
-use Flaw as F;
-
-const FLAWS: &[(Flaw, Breaks)] = &[
-    (F::StartsTwice, Only("start-twice")),
-    (F::PublishesUnstarted, Only("publish-not-started")),
-    (F::PublishesStopped, Only("publish-stopped")),
-    (F::GoesOnAfterStop, Only("stop-silences")),
-    (F::PanicsOnSecondStop, Only("stop-again")),
-    (F::StartsOnce, Only("start-anew")),
-    (F::TellsThePast, AtLeast("join-later")),
-    (F::ClaimsNothing, Only("capabilities-honest")),
-    (F::HidesOwn, AtLeast("own-reported")),
-    (F::TellsTwoNodes, AtLeast("all-reported")),
-    (F::ReversesBatches, AtLeast("publisher-order")),
-    (F::OwnFirst, AtLeast("one-order")),
-    (F::NormalizesJson, Only("exactly-as-sent")),
-    (F::HidesEmitters, Only("without-id")),
-    (F::RefusesEmptyBatches, Only("empty-batch")),
-    (F::ReportsAtOnce, Only("one-at-a-time")),
-    (F::DropsWhenBusy, AtLeast("slow-node")),
-    (F::RefusesRepetition, AtLeast("published-again")),
-    (F::SkipsBegunBatches, Only("cancelled-publish")),
-    (F::EndIsExclusive, AtLeast("history-complete")),
-    (F::AlwaysComplete, AtLeast("history-pages")),
-    (F::IgnoresAudience, Only("history-audience")),
-    (F::ForgetsBeforeJoin, Only("history-shared")),
-    (F::WritesOtherPositions, Only("history-positions")),
-    (F::PanicsOnNonsense, Only("history-foreign")),
-    (F::StartsAtZero, Only("history-beginning")),
-    (F::AsksItself, AtLeast("request-others")),
-    (F::ExpectsMore, AtLeast("request-expected")),
-    (F::LosesAnswers, AtLeast("request-answers")),
-    (F::TurnsClose, Only("request-as-sent")),
-    (F::StopsAtAbandoned, AtLeast("request-abandoned")),
-    (F::AsksUnstarted, Only("request-stopped")),
-    (F::KeepsTaken, AtLeast("recovery-once")),
-    (F::InventsStates, AtLeast("recovery-unknown")),
-    (F::FirstStateStays, Only("recovery-replaces")),
-    (F::StatesAreText, Only("recovery-binary")),
-    (F::KeepsForLong, Only("recovery-ends")),
-    (F::TakesInTwoSteps, Only("recovery-one-winner")),
-    (F::KeepsPerNode, Only("recovery-shared")),
-    (F::LeavesTakePending, Only("recovery-cancelled")),
-    (F::OutageIsOk, Only("outage-is-error")),
-    (F::HidesDown, Only("outage-health")),
-    (F::SkipsFailed, Only("outage-retried")),
-    (F::OldLogIsEmpty, Only("lost-log-is-gone")),
-    (F::HidesGap, Only("lost-log-is-told")),
-];
 
 const TTL: Duration = Duration::from_secs(3_600);
 
@@ -210,7 +112,7 @@ impl RoomBroker for Node {
         if self.flaw() == F::StartsTwice && self.running().is_some() {
             return Ok(Position::new("again"));
         }
-        if self.flaw() == F::StartsOnce && self.state.lock().unwrap().stops > 0 {
+        if self.flaw() == F::StartsOnce && self.state.lock().unwrap().start.is_some() {
             return Err(BrokerError::Invalid("once only".into()));
         }
         let shadow = self.state.lock().unwrap().shadow.take();
@@ -401,7 +303,7 @@ impl RoomBroker for Node {
             }
             F::FirstStateStays => match inner.take_recovery(&key).await? {
                 Some(first) => inner.save_recovery(&key, &first, TTL).await,
-                None => inner.save_recovery(&key, state, TTL.min(ttl * 100)).await,
+                None => inner.save_recovery(&key, state, ttl).await,
             },
             _ => inner.save_recovery(&key, state, ttl).await,
         }

@@ -23,116 +23,10 @@ use slimy_rt::{
 use slimy_rt_backends::memory::MemorySessionStore;
 use tokio::{sync::broadcast, task::yield_now, time::Instant};
 
-use super::{AtLeast, Breaks, Only, all_hold, each_is_caught};
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Flaw {
-    None,
-    InventsSessions,
-    LoadsOnce,
-    FirstSaveStays,
-    DeletesEveryone,
-    DeletesNothing,
-    AlwaysWasThere,
-    SecondHandleIsBlind,
-    RoundsNumbers,
-    FoldsCase,
-    CutsIds,
-    CutsNames,
-    Hangs,
-    NeverExpires,
-    ExpiresSoon,
-    KeepsExpiry,
-    AddsDurations,
-    ListsWithoutCase,
-    ListsWithoutGuilds,
-    NoLimitIsAll,
-    AfterIsInclusive,
-    MissingAfterIsStart,
-    PagesByOffset,
-    DeniesNothing,
-    FoldsTokens,
-    RefusesPast,
-    LastDenialCounts,
-    FirstDenialCounts,
-    ForgetsFarDenials,
-    SecondHandleDeniesNothing,
-    TellsNoDenial,
-    TellsBeforehand,
-    TellsSavesLate,
-    TellsThePast,
-    EndsAllWatches,
-    HidesMissed,
-    SecondHandleHearsNothing,
-    AlwaysNew,
-    JoinsClaimKeys,
-    ClaimsForLong,
-    ClaimsInTwoSteps,
-    SecondHandleClaimsAlone,
-    SharesCurrentUser,
-    SavesInTwoSteps,
-    HidesWhileDeleting,
-    LeavesDenialPending,
-    LeavesClaimPending,
-    OutageIsNone,
-    OutageForgetsDenials,
-    OutageSilences,
-    Panics,
-}
-use Flaw as F;
-
-const FLAWS: &[(Flaw, Breaks)] = &[
-    (F::InventsSessions, Only("load-nothing")),
-    (F::LoadsOnce, AtLeast("load-after-save")),
-    (F::FirstSaveStays, AtLeast("save-replaces")),
-    (F::DeletesEveryone, AtLeast("users-apart")),
-    (F::DeletesNothing, AtLeast("delete-removes")),
-    (F::AlwaysWasThere, AtLeast("delete-tells")),
-    (F::SecondHandleIsBlind, AtLeast("reopened-loads")),
-    (F::RoundsNumbers, Only("values-unchanged")),
-    (F::FoldsCase, AtLeast("ids-opaque")),
-    (F::CutsIds, Only("long-ids")),
-    (F::CutsNames, Only("large-session")),
-    (F::Hangs, Only("large-session")),
-    (F::NeverExpires, AtLeast("expiry-ends")),
-    (F::ExpiresSoon, AtLeast("expiry-waits")),
-    (F::KeepsExpiry, Only("expiry-replaced")),
-    (F::AddsDurations, Only("expiry-any")),
-    (F::ListsWithoutCase, Only("list-order")),
-    (F::ListsWithoutGuilds, AtLeast("list-sessions")),
-    (F::NoLimitIsAll, Only("list-limit")),
-    (F::AfterIsInclusive, AtLeast("list-pages")),
-    (F::MissingAfterIsStart, AtLeast("list-after-missing")),
-    (F::PagesByOffset, Only("list-during-change")),
-    (F::DeniesNothing, AtLeast("deny-denies")),
-    (F::FoldsTokens, Only("deny-ids-opaque")),
-    (F::RefusesPast, AtLeast("deny-past")),
-    (F::LastDenialCounts, Only("deny-never-shortened")),
-    (F::FirstDenialCounts, Only("deny-extended")),
-    (F::ForgetsFarDenials, Only("deny-any-time")),
-    (F::SecondHandleDeniesNothing, Only("reopened-denies")),
-    (F::TellsNoDenial, AtLeast("watch-reports")),
-    (F::TellsBeforehand, Only("watch-loadable")),
-    (F::TellsSavesLate, Only("watch-order")),
-    (F::TellsThePast, Only("watch-from-now")),
-    (F::EndsAllWatches, Only("watch-dropped")),
-    (F::HidesMissed, Only("watch-lagging")),
-    (F::SecondHandleHearsNothing, Only("watch-reopened")),
-    (F::AlwaysNew, AtLeast("claim-first-wins")),
-    (F::JoinsClaimKeys, Only("claim-apart")),
-    (F::ClaimsForLong, Only("claim-ends")),
-    (F::ClaimsInTwoSteps, Only("claim-one-winner")),
-    (F::SecondHandleClaimsAlone, Only("claim-reopened")),
-    (F::SharesCurrentUser, Only("concurrent-use")),
-    (F::SavesInTwoSteps, AtLeast("cancelled-save")),
-    (F::HidesWhileDeleting, Only("cancelled-delete")),
-    (F::LeavesDenialPending, Only("cancelled-deny")),
-    (F::LeavesClaimPending, AtLeast("cancelled-claim")),
-    (F::OutageIsNone, Only("outage-is-error")),
-    (F::OutageForgetsDenials, Only("outage-ends")),
-    (F::OutageSilences, Only("outage-watch")),
-    (F::Panics, AtLeast("load-nothing")),
-];
+use super::{
+    AtLeast, Only, all_hold, each_is_caught,
+    session_flaws::{FLAWS, Flaw, Flaw as F},
+};
 
 /// A memory store with one flaw.
 #[derive(Clone, Debug)]
@@ -361,20 +255,18 @@ impl SessionStore for Flawed {
                 self.inner.list(there, limit).await?.sessions
             }
             F::PagesByOffset => {
-                let mut offsets = self.more.offsets.lock().unwrap();
-                match after.map(|after| offsets.get(after).copied()) {
-                    Some(None) => return Ok(SessionPage::default()),
-                    after => {
-                        let from = after.flatten().map_or(0, |offset| offset + 1);
-                        let page: Vec<_> =
-                            all.into_iter().enumerate().skip(from).take(limit).collect();
-                        offsets.extend(
-                            page.iter()
-                                .map(|(offset, (user, _))| (user.clone(), *offset)),
-                        );
-                        page.into_iter().map(|(_, session)| session).collect()
-                    }
+                let offset =
+                    after.map(|after| self.more.offsets.lock().unwrap().get(after).copied());
+                if offset == Some(None) {
+                    return self.inner.list(after, limit).await;
                 }
+                let from = offset.flatten().map_or(0, |offset| offset + 1);
+                let page: Vec<_> = all.into_iter().enumerate().skip(from).take(limit).collect();
+                let offsets = page
+                    .iter()
+                    .map(|(offset, (user, _))| (user.clone(), *offset));
+                self.more.offsets.lock().unwrap().extend(offsets);
+                page.into_iter().map(|(_, session)| session).collect()
             }
             F::HidesWhileDeleting => {
                 let pending = self.more.pending.lock().unwrap().clone();

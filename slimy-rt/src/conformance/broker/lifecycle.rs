@@ -1,10 +1,8 @@
 //! Starting, stopping, joining.
 
-use std::sync::Arc;
-
 use super::{
     super::run::{Verdict, clauses, ensure, failed, in_time, short},
-    Harness, Recorder, audience, batch, publication, start,
+    Harness, QUIET, Recorder, audience, batch, publication, start,
 };
 use crate::{
     NodeId,
@@ -34,7 +32,7 @@ async fn start_twice(harness: Harness) -> Verdict {
         }
     }
     let one = publication(&node.id, 1);
-    node.publish(&[Arc::clone(&one)]).await?;
+    node.publish_one(&one).await?;
     node.told.wait_for(&one).await?;
     ensure!(
         second.ids().is_empty(),
@@ -65,15 +63,15 @@ async fn publish_stopped(harness: Harness) -> Verdict {
 async fn stop_silences(harness: Harness) -> Verdict {
     let (_cluster, [stays, stops]) = harness.nodes().await?;
     let (one, two) = (publication(&stays.id, 1), publication(&stays.id, 2));
-    stays.publish(&[one.clone()]).await?;
+    stays.publish_one(&one).await?;
     stops.told.wait_for(&one).await?;
     stops.stop().await?;
     let before = stops.told.ids().len();
-    stays.publish(&[two.clone()]).await?;
+    stays.publish_one(&two).await?;
     stays.told.wait_for(&two).await?;
     // What a stopped node is told wrongly comes about when the others are told: a third one gives it time.
     let three = publication(&stays.id, 3);
-    stays.publish(&[three.clone()]).await?;
+    stays.publish_one(&three).await?;
     stays.told.wait_for(&three).await?;
     tokio::time::sleep(QUIET).await;
     let after = stops.told.ids().len();
@@ -84,9 +82,6 @@ async fn stop_silences(harness: Harness) -> Verdict {
     );
     Ok(())
 }
-
-/// How long nothing has to come.
-const QUIET: std::time::Duration = std::time::Duration::from_millis(100);
 
 async fn stop_again(harness: Harness) -> Verdict {
     let broker = harness.alone().await?;
@@ -100,13 +95,13 @@ async fn stop_again(harness: Harness) -> Verdict {
 async fn start_anew(harness: Harness) -> Verdict {
     let (_cluster, [node]) = harness.nodes().await?;
     let one = publication(&node.id, 1);
-    node.publish(&[one.clone()]).await?;
+    node.publish_one(&one).await?;
     node.told.wait_for(&one).await?;
     node.stop().await?;
     let told = Recorder::new();
     start(&*node.broker, &node.id, &told).await?;
     let two = publication(&node.id, 2);
-    node.publish(&[two.clone()]).await?;
+    node.publish_one(&two).await?;
     told.wait_for(&two).await?;
     let seen = told.ids();
     ensure!(

@@ -12,7 +12,7 @@ mod recorder;
 mod recovery;
 mod requests;
 
-use std::{future::ready, sync::Arc};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
@@ -20,12 +20,20 @@ use self::recorder::Recorder;
 use super::{
     Clause, Failures, Report,
     run::{self, Entry, Verdict, call, failed, in_time, not_applicable},
+    support::HOSTILE,
 };
 use crate::{
     NodeId, Room,
-    broker::{Audience, Capabilities, NodeInfo, Position, Publication, RoomBroker},
+    broker::{Audience, Capabilities, Interest, NodeInfo, Position, Publication, RoomBroker},
     protocol::EventData,
 };
+
+/// The namespaces and rooms of the clauses' publications; rooms with hostile names come on top.
+const NAMESPACES: [&str; 3] = ["/", "/admin", "/ü 🦀"];
+const ROOMS: &[&str] = &["room", "b", "c"];
+
+/// How long clauses give what must not come.
+const QUIET: Duration = Duration::from_millis(100);
 
 const NAME: &str = "RoomBroker";
 
@@ -252,6 +260,10 @@ impl Node {
         call("publish", self.broker.publish(batch)).await
     }
 
+    async fn publish_one(&self, publication: &Arc<Publication>) -> Verdict {
+        self.publish(std::slice::from_ref(publication)).await
+    }
+
     async fn stop(&self) -> Verdict {
         in_time("stop", self.broker.stop()).await
     }
@@ -259,7 +271,18 @@ impl Node {
 
 async fn start(broker: &dyn RoomBroker, id: &NodeId, told: &Arc<Recorder>) -> Verdict<Position> {
     let info = NodeInfo { id: id.clone() };
-    call("start", broker.start(&info, Arc::clone(told) as _)).await
+    let position = call("start", broker.start(&info, Arc::clone(told) as _)).await?;
+    // A broker may leave out what a node has no members for.
+    for namespace in NAMESPACES {
+        for room in &rooms(ROOMS)
+            .into_iter()
+            .chain(rooms(HOSTILE))
+            .collect::<Vec<_>>()
+        {
+            broker.interest(Interest::Began { namespace, room });
+        }
+    }
+    Ok(position)
 }
 
 /// The clause does not apply unless the broker claims what it is about.

@@ -84,16 +84,18 @@ async fn lost_log_is_gone(harness: Harness) -> Verdict {
     let (cluster, [node]) = harness.nodes().await?;
     claimed(&*node.broker, "log", |can| can.log)?;
     let one = publication(&node.id, 1);
-    node.publish(&[one.clone()]).await?;
+    node.publish_one(&one).await?;
     let Some(old) = node.told.wait_for(&one).await? else {
         return failed("the log is claimed, but a publication was reported without its position");
     };
     cluster.lose_log().await?;
     let two = publication(&node.id, 2);
     until("`publish` works on a new log", || async {
-        Ok(in_time("publish", node.broker.publish(&[two.clone()]))
-            .await?
-            .is_ok())
+        Ok(
+            in_time("publish", node.broker.publish(std::slice::from_ref(&two)))
+                .await?
+                .is_ok(),
+        )
     })
     .await?;
     let new = node
@@ -120,16 +122,19 @@ async fn lost_log_is_told(harness: Harness) -> Verdict {
     let held_up = cluster.join(super::Recorder::shut()).await?;
     let early = batch(&nodes[0].id, 1..=200);
     for publication in &early {
-        nodes[0].publish(std::slice::from_ref(publication)).await?;
+        nodes[0].publish_one(publication).await?;
     }
     nodes[1].told.wait_for(&early[199]).await?;
     cluster.lose_log().await?;
     held_up.told.open();
     let late = publication(&nodes[0].id, 201);
     until("`publish` works on a new log", || async {
-        Ok(in_time("publish", nodes[0].broker.publish(&[late.clone()]))
-            .await?
-            .is_ok())
+        Ok(in_time(
+            "publish",
+            nodes[0].broker.publish(std::slice::from_ref(&late)),
+        )
+        .await?
+        .is_ok())
     })
     .await?;
     for node in nodes.iter().chain([&held_up]) {

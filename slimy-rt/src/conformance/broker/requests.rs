@@ -1,6 +1,6 @@
 //! Questions between nodes.
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     super::{
@@ -8,12 +8,15 @@ use super::{
         run::{Verdict, call, clauses, ensure, failed, in_time, same, short},
         support::until,
     },
-    Cluster, Harness, Node, Recorder, audience, claimed, event, rooms,
+    Cluster, Harness, Node, QUIET, Recorder, audience, claimed, event, rooms,
 };
 use crate::{
     SocketId,
     broker::{BrokerError, Expected, Reply, ReplySink, Request, Selection},
 };
+
+/// How many requests are asked of which nobody takes the answers.
+const ABANDONED: usize = 50;
 
 clauses! { Harness;
     "request-others": "A request reaches every other started node once, and not the node that asks." => request_others,
@@ -214,10 +217,17 @@ async fn request_as_sent(harness: Harness) -> Verdict {
 
 async fn request_abandoned(harness: Harness) -> Verdict {
     let (_cluster, nodes) = asking::<3>(&harness).await?;
-    for _ in 0..50 {
+    for _ in 0..ABANDONED {
         let (_, unread) = ask(&nodes[0], &Request::Nodes).await?;
         drop(unread);
     }
+    let have_answered = |node: &Node| node.told.requests().len() >= ABANDONED;
+    until(
+        "the other nodes are asked what nobody waits for",
+        || async { Ok(nodes[1..].iter().all(have_answered)) },
+    )
+    .await?;
+    sleep(QUIET).await;
     same(
         "the answers after some that nobody took",
         &answers(&nodes[0], 2).await?,
