@@ -30,7 +30,7 @@
 //!     let operator = UserId::parse("operator").expect("a legal id");
 //!     Candidate::new(OnePassword("open sesame".into()))
 //!         .accepts(sends("open sesame"), operator, "open sesame")
-//!         .refuses(sends("wrong"), Refusal::Invalid, "wrong")
+//!         .refuses(sends("let me in"), Refusal::Invalid, "let me in")
 //! })
 //! .await?;
 //! println!("{report}");
