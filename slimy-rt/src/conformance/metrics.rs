@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Clause, Failures, Report,
-    run::{self, Entry, Verdict, call, clauses, ensure, failed, in_time, not_applicable, short},
+    run::{self, Tables, Verdict, call, clauses, ensure, failed, in_time, not_applicable, short},
     support::{drop_after, poll_counts},
 };
 use crate::metrics::{MetricsSource, Sample};
@@ -74,7 +74,7 @@ pub fn clauses() -> Vec<Clause> {
     run::list(TABLES)
 }
 
-const TABLES: &[&[Entry<Harness>]] = &[CLAUSES];
+const TABLES: Tables<Harness> = &[CLAUSES];
 
 clauses! { Harness;
     "sample-answers": "A source that can find something out answers, and says at least one thing." => sample_answers,

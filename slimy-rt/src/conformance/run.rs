@@ -20,6 +20,7 @@ pub(super) enum Broken {
 }
 
 /// A clause and how it is put to the test.
+#[derive(Clone)]
 pub(super) struct Entry<H> {
     pub(super) clause: Clause,
     pub(super) run: fn(H) -> BoxFuture<'static, Verdict>,
@@ -48,54 +49,55 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
-/// All clauses of several tables.
+/// The clauses of one trait, by theme.
+pub(super) type Tables<H> = &'static [&'static [Entry<H>]];
+
+/// All clauses.
 pub(super) async fn check<H: Clone>(
     trait_name: &'static str,
-    tables: &[&[Entry<H>]],
+    tables: Tables<H>,
     harness: H,
 ) -> Result<Report, Failures> {
-    let entries = tables.iter().copied().flatten();
-    run(trait_name, entries, harness).await
+    run(trait_name, tables.concat(), harness).await
 }
 
 /// The clause of that name.
 pub(super) async fn check_clause<H: Clone>(
     trait_name: &'static str,
-    tables: &[&[Entry<H>]],
+    tables: Tables<H>,
     harness: H,
     name: &str,
 ) -> Result<Report, Failures> {
-    let mut entries = tables.iter().copied().flatten();
-    match entries.find(|entry| entry.clause.name == name) {
-        Some(entry) => run(trait_name, [entry], harness).await,
-        None => Err(Failures {
+    let mut entries = tables.concat();
+    entries.retain(|entry| entry.clause.name == name);
+    if entries.is_empty() {
+        let statement = "A clause is checked by a name that is listed.";
+        return Err(Failures {
             broken: vec![Failure {
                 trait_name,
-                clause: Clause::new(
-                    "unknown-clause",
-                    "A clause is checked by a name that is listed.",
-                ),
+                clause: Clause::new("unknown-clause", statement),
                 seen: format!("there is no clause {name:?}"),
             }],
             report: empty(trait_name),
-        }),
+        });
     }
+    run(trait_name, entries, harness).await
 }
 
 /// What the tables hold.
-pub(super) fn list<H>(tables: &[&[Entry<H>]]) -> Vec<Clause> {
+pub(super) fn list<H>(tables: Tables<H>) -> Vec<Clause> {
     let entries = tables.iter().copied().flatten();
     entries.map(|entry| entry.clause).collect()
 }
 
-async fn run<'a, H: Clone + 'a>(
+async fn run<H: Clone>(
     trait_name: &'static str,
-    entries: impl IntoIterator<Item = &'a Entry<H>>,
+    entries: Vec<Entry<H>>,
     harness: H,
 ) -> Result<Report, Failures> {
     let mut report = empty(trait_name);
     let mut broken = Vec::new();
-    for &Entry { clause, run } in entries {
+    for Entry { clause, run } in entries {
         match guarded(run(harness.clone())).await {
             Ok(()) => report.held.push(clause),
             Err(Broken::NotApplicable(reason)) => {

@@ -68,7 +68,11 @@ impl Client {
             .map_err(text)?;
         let head = client.head().await.map_err(text)?;
         if !head.starts_with(b"HTTP/1.1 101 ") {
-            return Err(format!("refused: {}", String::from_utf8_lossy(&head)));
+            let head = String::from_utf8_lossy(&head);
+            return Err(format!(
+                "refused: {}",
+                head.lines().next().unwrap_or_default()
+            ));
         }
         client.expect(b"0{").await?;
         client.send("40").await?;

@@ -10,7 +10,7 @@ mod metrics;
 mod session_flaws;
 mod sessions;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use slimy_rt::conformance::{Clause, Failures, Report};
 
 /// What a flaw breaks.
@@ -53,10 +53,10 @@ impl Breaks {
 }
 
 /// Checks each flaw and fails with all that went another way than the table says, or when a clause is in no row.
-async fn each_is_caught<F: Copy + std::fmt::Debug>(
+async fn each_is_caught<F: Copy + std::fmt::Debug + Send + Sync>(
     clauses: &[Clause],
     flaws: &[(F, Breaks)],
-    check: impl AsyncFn(F, Breaks) -> Result<Report, Failures>,
+    check: fn(F, Breaks) -> BoxFuture<'static, Result<Report, Failures>>,
 ) {
     // All at once, since some clauses wait for the system's clock.
     let checks = flaws.iter().map(async |&(flaw, breaks)| {

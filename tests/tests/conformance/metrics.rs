@@ -173,9 +173,9 @@ impl MetricsFactory for Sources {
 
 #[tokio::test(start_paused = true)]
 async fn each_broken_source_is_caught() {
-    each_is_caught(&clauses(), FLAWS, async |flaw, breaks| match breaks {
-        Only(_) => check(Sources(flaw)).await,
-        AtLeast(clause) => check_clause(Sources(flaw), clause).await,
+    each_is_caught(&clauses(), FLAWS, |flaw, breaks| match breaks {
+        Only(_) => Box::pin(check(Sources(flaw))),
+        AtLeast(clause) => Box::pin(check_clause(Sources(flaw), clause)),
     })
     .await;
 }

@@ -30,7 +30,7 @@
 //!     let operator = UserId::parse("operator").expect("a legal id");
 //!     Candidate::new(OnePassword("open sesame".into()))
 //!         .accepts(sends("open sesame"), operator, "open sesame")
-//!         .refuses(sends("wrong"), Refusal::Invalid, "wrong")
+//!         .refuses(sends("let me in"), Refusal::Invalid, "let me in")
 //! })
 //! .await?;
 //! println!("{report}");
@@ -48,7 +48,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Clause, Failures, Report,
-    run::{self, Entry, Verdict, in_time, not_applicable},
+    run::{self, Tables, Verdict, in_time, not_applicable},
 };
 use crate::{
     UserId,
@@ -222,7 +222,7 @@ pub fn clauses() -> Vec<Clause> {
     run::list(TABLES)
 }
 
-const TABLES: &[&[Entry<Harness>]] = &[answers::CLAUSES, hostile::CLAUSES, secrets::CLAUSES];
+const TABLES: Tables<Harness> = &[answers::CLAUSES, hostile::CLAUSES, secrets::CLAUSES];
 
 /// The factory without its type: the clauses are compiled once, and not for each backend.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use self::recorder::Recorder;
 use super::{
     Clause, Failures, Report,
-    run::{self, Entry, Verdict, call, failed, in_time, not_applicable},
+    run::{self, Tables, Verdict, call, failed, in_time, not_applicable},
     support::HOSTILE,
 };
 use crate::{
@@ -116,7 +116,7 @@ pub fn clauses() -> Vec<Clause> {
     run::list(TABLES)
 }
 
-const TABLES: &[&[Entry<Harness>]] = &[
+const TABLES: Tables<Harness> = &[
     lifecycle::CLAUSES,
     order::CLAUSES,
     attempts::CLAUSES,

@@ -40,7 +40,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Clause, Failures, Report,
-    run::{self, Entry, Verdict, call, not_applicable},
+    run::{self, Tables, Verdict, call, not_applicable},
 };
 use crate::{
     GuildId, TokenId, UserId,
@@ -114,7 +114,7 @@ pub fn clauses() -> Vec<Clause> {
     run::list(TABLES)
 }
 
-const TABLES: &[&[Entry<Harness>]] = &[
+const TABLES: Tables<Harness> = &[
     basics::CLAUSES,
     values::CLAUSES,
     expiry::CLAUSES,
