@@ -18,7 +18,7 @@ use crate::{
     auth::{Handshake, Identity},
     protocol::{Arguments, DisconnectReason, EventData, Frame},
     server::{
-        Access, Core, TooManyRooms,
+        Access, Bound, Core, TooManyRooms,
         link::{Command, Key, LinkRef},
     },
 };
@@ -141,7 +141,11 @@ impl Socket {
         timeout: Duration,
     ) -> Result<Arguments, AckError> {
         let bound = self.0.core.config.max_pending_acks;
-        let (id, answer) = self.acks().begin(bound).ok_or(AckError::TooMany(bound))?;
+        let begun = self.acks().begin(bound);
+        let (id, answer) = begun.ok_or_else(|| {
+            self.0.core.stats.reached(Bound::MaxPendingAcks);
+            AckError::TooMany(bound)
+        })?;
         let forget = ForgetAck { socket: self, id };
         self.send_frame(Frame::event(self.namespace(), Some(id), event), false)?;
         let answer = tokio::time::timeout(timeout, answer).await;

@@ -5,6 +5,7 @@
 
 mod admission;
 pub(crate) mod authorization;
+mod bound;
 mod builder;
 pub(crate) mod cluster;
 mod config;
@@ -35,6 +36,7 @@ use std::{
 pub(crate) use self::core::Core;
 pub use self::{
     authorization::{Access, Authorized, Refusal},
+    bound::Bound,
     builder::{BuildError, ServerBuilder},
     config::Config,
     engine_app::{EngineApp, EngineSocket},

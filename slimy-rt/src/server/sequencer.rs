@@ -12,6 +12,7 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
+    Bound,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
@@ -313,6 +314,7 @@ impl Sequencer {
             return Ok(());
         }
         if socket.rooms_mut().len() >= bound {
+            self.stats.reached(Bound::MaxRoomsPerSocket);
             return Err(TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });

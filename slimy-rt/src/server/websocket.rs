@@ -36,6 +36,11 @@ const KEPT_BUFFER: usize = 16 * 1024;
 /// How much of its own the reader may have waiting for the shard. Without it, a flood of pings that reads no pongs would fill memory.
 const MAX_CONTROL_BYTES: usize = 2 * 1024;
 
+/// The close code for a message beyond the payload's bound (RFC 6455, section 7.4.1).
+pub(crate) const TOO_LARGE: u16 = 1009;
+/// The close code for a message of too many fragments.
+pub(crate) const TOO_MANY_FRAGMENTS: u16 = 1008;
+
 /// How much of a peer that does not stop sending is read after its connection was closed.
 const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -118,15 +123,15 @@ impl WebSocket {
         };
         let mut meter = Meter::new(max_payload, max_fragments);
         // What came with the request counts too; a violation in it shows at the next read.
-        let violated = meter.observe(&read).is_err();
+        let violation = meter.observe(&read).err();
         // Copied: the slice would pin the HTTP parser's whole buffer.
         let context = WebSocketContext::from_partially_read(
             read.to_vec(),
             Role::Server,
             Some(config(max_payload)),
         );
-        if violated {
-            meter.poison();
+        if let Some(violation) = violation {
+            meter.poison(violation);
         }
         (
             Self {
@@ -149,8 +154,8 @@ impl WebSocket {
 
     /// The next thing that came.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
-        if self.meter.is_poisoned() {
-            return Poll::Ready(Read::End(End::broken(1009)));
+        if let Some(violation) = self.meter.poison_found() {
+            return Poll::Ready(Read::End(End::broken(violation.close_code())));
         }
         let Self {
             context, io, meter, ..
@@ -260,7 +265,7 @@ fn end_of(error: &tungstenite::Error) -> End {
         Error::Protocol(_) => End::broken(1002),
         Error::Utf8(_) => End::broken(1007),
         Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
-            End::broken(1009)
+            End::broken(TOO_LARGE)
         }
         Error::Io(e) => match e
             .get_ref()

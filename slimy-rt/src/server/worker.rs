@@ -17,7 +17,7 @@ use crate::{
     protocol::DisconnectReason,
 };
 
-use super::{authorization::Refusal, link::Key};
+use super::{Bound, authorization::Refusal, link::Key, stats::Stats};
 
 /// The longest time without a look at the wall clock, which may be set or have stood still.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -147,9 +147,13 @@ impl Worker {
         self.queue.push_back(Work::Event(event, bytes));
     }
 
-    /// Whether nothing more may be queued.
-    pub(crate) fn is_full(&self, max_events: usize, max_bytes: usize) -> bool {
-        self.queue.len() >= max_events || self.queued_bytes > max_bytes
+    /// The bound because of which nothing more may be queued.
+    pub(crate) fn is_full(&self, max_events: usize, max_bytes: usize) -> Option<Bound> {
+        if self.queue.len() >= max_events {
+            Some(Bound::MaxQueuedEvents)
+        } else {
+            (self.queued_bytes > max_bytes).then_some(Bound::MaxQueuedBytes)
+        }
     }
 
     /// When the running handler is given up, or the credential may have run out.
@@ -184,7 +188,12 @@ impl Worker {
     }
 
     /// Goes on with what is running, and begins what waits.
-    pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
+    pub(crate) fn poll(
+        &mut self,
+        stats: &Stats,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Progress> {
         if let Stage::Admission(admission) = &mut self.stage {
             let poll = catch_unwind(AssertUnwindSafe(|| admission.as_mut().poll(cx)));
             let panicked = || Poll::Ready(Err(Refusal::Unavailable("a panic".into())));
@@ -196,7 +205,10 @@ impl Worker {
                 match catch_unwind(handler) {
                     Ok(Poll::Ready(())) => {}
                     Ok(Poll::Pending) if now < running.until => return Poll::Pending,
-                    Ok(Poll::Pending) => running.fail("a handler took too long"),
+                    Ok(Poll::Pending) => {
+                        stats.reached(Bound::HandlerTimeout);
+                        running.fail("a handler took too long");
+                    }
                     Err(_) => running.fail("a handler panicked"),
                 }
                 self.running = None;

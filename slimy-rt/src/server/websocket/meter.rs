@@ -3,6 +3,8 @@
 //! The library reserves a frame's size from its header alone, and counts no fragments. Both are refused here before it sees the header's
 //! end. Payloads are only skipped over.
 
+use super::{TOO_LARGE, TOO_MANY_FRAGMENTS};
+
 /// A header is at most 2 bytes, 8 of length and 4 of mask (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
 
@@ -19,8 +21,8 @@ impl Violation {
     /// RFC 6455, section 7.4.1.
     pub(super) fn close_code(self) -> u16 {
         match self {
-            Self::TooLarge => 1009,
-            Self::TooManyFragments => 1008,
+            Self::TooLarge => TOO_LARGE,
+            Self::TooManyFragments => TOO_MANY_FRAGMENTS,
         }
     }
 }
@@ -38,7 +40,7 @@ pub(super) struct Meter {
     max_payload: u64,
     max_fragments: u32,
     largest: u64,
-    poisoned: bool,
+    poison: Option<Violation>,
 }
 
 impl Meter {
@@ -52,7 +54,7 @@ impl Meter {
             max_payload: max_payload as u64,
             max_fragments,
             largest: 0,
-            poisoned: false,
+            poison: None,
         }
     }
 
@@ -61,12 +63,13 @@ impl Meter {
     }
 
     /// Remembers a violation for a time when it can be told.
-    pub(super) fn poison(&mut self) {
-        self.poisoned = true;
+    pub(super) fn poison(&mut self, violation: Violation) {
+        self.poison = Some(violation);
     }
 
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned
+    /// The violation that is remembered.
+    pub(super) fn poison_found(&self) -> Option<Violation> {
+        self.poison
     }
 
     /// The largest message since it was forgotten.
