@@ -15,12 +15,19 @@ pub(super) enum Violation {
     TooLarge,
     #[error("the message has too many fragments")]
     TooManyFragments,
+    /// A length in more bytes than it needs, or beyond 63 bits (RFC 6455, section 5.2).
+    #[error("the length is malformed")]
+    Length,
+    /// A control frame that is fragmented or larger than 125 bytes (RFC 6455, section 5.5). The library would wait for its payload first.
+    #[error("the control frame is malformed")]
+    Control,
 }
 
 impl Violation {
     /// RFC 6455, section 7.4.1.
     pub(super) fn close_code(self) -> u16 {
         match self {
+            Self::Length | Self::Control => 1002,
             Self::TooLarge => TOO_LARGE,
             Self::TooManyFragments => TOO_MANY_FRAGMENTS,
         }
@@ -111,8 +118,20 @@ impl Meter {
     fn begin_payload(&mut self) -> Result<(), Violation> {
         self.payload = payload_len(&self.header);
         let (is_final, opcode) = (self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
+        let is_minimal = match self.header[1] & 0x7f {
+            126 => self.payload >= 126,
+            127 => (1 << 16..1 << 63).contains(&self.payload),
+            _ => true,
+        };
+        if !is_minimal {
+            return Err(Violation::Length);
+        }
         if opcode >= 8 {
-            return Ok(()); // control frames have at most 125 bytes; the library refuses others
+            return if is_final && self.payload <= 125 {
+                Ok(())
+            } else {
+                Err(Violation::Control)
+            };
         }
         self.fragments += 1;
         self.message = self.message.saturating_add(self.payload);
@@ -210,6 +229,19 @@ mod tests {
             meter.observe(&frame(0x80, 600)[..8]),
             Err(Violation::TooLarge)
         );
+    }
+
+    #[test]
+    fn a_malformed_length_or_control_frame_is_refused_at_the_header() {
+        let refused = |bytes: &[u8]| Meter::new(1_000, 10).observe(bytes).err();
+        let long = |length: u64| [&[0x81, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat();
+        for length in [0, 125, 126, 65_535, 1 << 63, u64::MAX] {
+            assert_eq!(refused(&long(length)), Some(Violation::Length), "{length}");
+        }
+        assert_eq!(refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]), Some(Violation::Length));
+        assert_eq!(refused(&long(65_536)), Some(Violation::TooLarge));
+        assert_eq!(refused(&frame(0x89, 126)), Some(Violation::Control));
+        assert_eq!(refused(&frame(0x09, 1)), Some(Violation::Control));
     }
 
     #[test]
