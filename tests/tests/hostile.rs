@@ -5,3 +5,5 @@
 mod autobahn;
 #[path = "hostile/frames.rs"]
 mod frames;
+#[path = "hostile/packets.rs"]
+mod packets;

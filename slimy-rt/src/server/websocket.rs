@@ -123,16 +123,13 @@ impl WebSocket {
         };
         let mut meter = Meter::new(max_payload, max_fragments);
         // What came with the request counts too; a violation in it shows at the next read.
-        let violation = meter.observe(&read).err();
+        let good = meter.observe(&read);
         // Copied: the slice would pin the HTTP parser's whole buffer.
         let context = WebSocketContext::from_partially_read(
-            read.to_vec(),
+            read[..good].to_vec(),
             Role::Server,
             Some(config(max_payload)),
         );
-        if let Some(violation) = violation {
-            meter.poison(violation);
-        }
         (
             Self {
                 context,
@@ -154,9 +151,6 @@ impl WebSocket {
 
     /// The next thing that came.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
-        if let Some(violation) = self.meter.poison_found() {
-            return Poll::Ready(Read::End(End::broken(violation.close_code())));
-        }
         let Self {
             context, io, meter, ..
         } = self;
@@ -307,14 +301,18 @@ struct Stream<'a, 'b> {
 
 impl io::Read for Stream<'_, '_> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if let Some(violation) = self.meter.violation() {
+            return Err(io::Error::other(violation));
+        }
         let mut buffer = ReadBuf::new(space);
         match self.io.poll_read(self.cx, &mut buffer) {
             Poll::Ready(result) => {
                 result?;
-                self.meter
-                    .observe(buffer.filled())
-                    .map_err(io::Error::other)?;
-                Ok(buffer.filled().len())
+                match (self.meter.observe(buffer.filled()), self.meter.violation()) {
+                    // Nothing at all would be the end of the stream.
+                    (0, Some(violation)) => Err(io::Error::other(violation)),
+                    (good, _) => Ok(good),
+                }
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

@@ -69,13 +69,8 @@ impl Meter {
         self.max_payload = max_payload as u64;
     }
 
-    /// Remembers a violation for a time when it can be told.
-    pub(super) fn poison(&mut self, violation: Violation) {
-        self.poison = Some(violation);
-    }
-
-    /// The violation that is remembered.
-    pub(super) fn poison_found(&self) -> Option<Violation> {
+    /// The violation that was found, for a time when all before it has been read.
+    pub(super) fn violation(&self) -> Option<Violation> {
         self.poison
     }
 
@@ -93,20 +88,32 @@ impl Meter {
         self.have == 0 && self.payload == 0 && self.fragments == 0
     }
 
-    /// Takes note of bytes that were read.
-    pub(super) fn observe(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+    /// Takes note of bytes that were read. Says how many of them may be passed on: those before the end of a header that is a violation.
+    pub(super) fn observe(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        match self.walk(&mut rest) {
+            Ok(()) => bytes.len(),
+            Err(violation) => {
+                self.poison = Some(violation);
+                bytes.len() - rest.len() - 1
+            }
+        }
+    }
+
+    /// Leaves what is behind a violation in `bytes`.
+    fn walk(&mut self, bytes: &mut &[u8]) -> Result<(), Violation> {
         while !bytes.is_empty() {
             if self.payload > 0 {
                 let skipped = usize::try_from(self.payload)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
                 self.payload -= skipped as u64;
-                bytes = &bytes[skipped..];
+                *bytes = &bytes[skipped..];
                 continue;
             }
             self.header[self.have] = bytes[0];
             self.have += 1;
-            bytes = &bytes[1..];
+            *bytes = &bytes[1..];
             if self.have >= 2 && self.have == header_len(self.header[1]) {
                 self.have = 0;
                 self.begin_payload()?;
@@ -205,35 +212,43 @@ mod tests {
             assert!(
                 bytes
                     .chunks(piece)
-                    .all(|chunk| meter.observe(chunk).is_ok())
+                    .all(|chunk| meter.observe(chunk) == chunk.len())
             );
             assert!(meter.is_between_messages());
             assert_eq!(meter.largest(), 70_000);
         }
     }
 
+    fn refused(meter: &mut Meter, bytes: &[u8]) -> Option<Violation> {
+        meter.observe(bytes);
+        meter.violation()
+    }
+
+    #[test]
+    fn what_is_before_a_violation_may_be_passed_on() {
+        let good = frame(0x81, 5);
+        let bytes = [&good[..], &frame(0x09, 1)].concat();
+        let mut meter = Meter::new(100, 10);
+        assert_eq!(meter.observe(&bytes), good.len() + 5, "all but the header's last byte");
+        assert_eq!(meter.violation(), Some(Violation::Control));
+    }
+
     #[test]
     fn a_claimed_size_is_refused_at_the_header() {
         let mut meter = Meter::new(1_000, 10);
-        assert_eq!(
-            meter.observe(&frame(0x81, 1_001)[..8]),
-            Err(Violation::TooLarge)
-        );
+        let found = refused(&mut meter, &frame(0x81, 1_001)[..8]);
+        assert_eq!(found, Some(Violation::TooLarge));
         let mut meter = Meter::new(1_000, 10);
-        assert!(meter.observe(&frame(0x01, 600)).is_ok());
-        assert!(
-            meter.observe(&frame(0x89, 100)).is_ok(),
-            "control frames do not count"
-        );
-        assert_eq!(
-            meter.observe(&frame(0x80, 600)[..8]),
-            Err(Violation::TooLarge)
-        );
+        assert_eq!(refused(&mut meter, &frame(0x01, 600)), None);
+        let control = refused(&mut meter, &frame(0x89, 100));
+        assert_eq!(control, None, "control frames do not count");
+        let found = refused(&mut meter, &frame(0x80, 600)[..8]);
+        assert_eq!(found, Some(Violation::TooLarge));
     }
 
     #[test]
     fn a_malformed_length_or_control_frame_is_refused_at_the_header() {
-        let refused = |bytes: &[u8]| Meter::new(1_000, 10).observe(bytes).err();
+        let refused = |bytes: &[u8]| refused(&mut Meter::new(1_000, 10), bytes);
         let long = |length: u64| [&[0x81, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat();
         for length in [0, 125, 126, 65_535, 1 << 63, u64::MAX] {
             assert_eq!(refused(&long(length)), Some(Violation::Length), "{length}");
@@ -247,19 +262,11 @@ mod tests {
     #[test]
     fn fragments_are_counted() {
         let mut meter = Meter::new(1_000, 3);
-        assert!(
-            meter
-                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x80, 1)].concat())
-                .is_ok()
-        );
-        assert!(
-            meter
-                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x00, 1)].concat())
-                .is_ok()
-        );
-        assert_eq!(
-            meter.observe(&frame(0x80, 0)),
-            Err(Violation::TooManyFragments)
-        );
+        for last in [frame(0x80, 1), frame(0x00, 1)] {
+            let three = [frame(0x01, 0), frame(0x00, 0), last].concat();
+            assert_eq!(refused(&mut meter, &three), None);
+        }
+        let found = refused(&mut meter, &frame(0x80, 0));
+        assert_eq!(found, Some(Violation::TooManyFragments));
     }
 }
