@@ -93,7 +93,10 @@ impl Arena {
 
     /// Never to be seen in what the program writes.
     pub fn keep_secret(&self, secret: impl Into<String>) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(secret.into());
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(secret.into());
     }
 
     /// Runs an attack, then several at once. The attack itself asserts what it is answered; here it is asserted that nobody else noticed and
@@ -103,7 +106,11 @@ impl Arena {
     }
 
     /// The same with another number of repetitions.
-    pub fn attack_times<F: Future<Output = ()>>(&self, times: usize, attack: impl Fn(SocketAddr) -> F) {
+    pub fn attack_times<F: Future<Output = ()>>(
+        &self,
+        times: usize,
+        attack: impl Fn(SocketAddr) -> F,
+    ) {
         // One that failed has said so; the others are still worth running.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let addr = self.program.addr;
@@ -113,13 +120,22 @@ impl Arena {
         self.wait_for(descriptors);
         let rss = self.program.rss_kib();
         let first = *self.first.get_or_init(|| rss);
-        self.runtime.block_on(join_all((0..times).map(|_| attack(addr))));
+        self.runtime
+            .block_on(join_all((0..times).map(|_| attack(addr))));
         self.wait_for(descriptors);
         self.wait_for_pulses(1);
 
         let grown = |since: u64| self.program.rss_kib().saturating_sub(since);
-        assert!(grown(rss) <= MEMORY_TOLERANCE_KIB, "memory: {} KiB more in this case", grown(rss));
-        assert!(grown(first) <= 4 * MEMORY_TOLERANCE_KIB, "memory: {} KiB more in all cases", grown(first));
+        assert!(
+            grown(rss) <= MEMORY_TOLERANCE_KIB,
+            "memory: {} KiB more in this case",
+            grown(rss)
+        );
+        assert!(
+            grown(first) <= 4 * MEMORY_TOLERANCE_KIB,
+            "memory: {} KiB more in all cases",
+            grown(first)
+        );
         assert!(self.program.threads() <= threads, "threads are left");
         self.assert_healthy();
         self.assert_silent();
@@ -128,8 +144,16 @@ impl Arena {
     /// Nothing that is secret was written.
     pub fn assert_silent(&self) {
         let output = self.program.output();
-        for secret in self.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            assert!(!output.contains(secret.as_str()), "a secret was logged: {secret}");
+        for secret in self
+            .secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            assert!(
+                !output.contains(secret.as_str()),
+                "a secret was logged: {secret}"
+            );
         }
         assert!(!output.contains("panicked"), "{output}");
     }
@@ -137,14 +161,21 @@ impl Arena {
     fn assert_healthy(&self) {
         let state = self.pulse.state();
         assert_eq!(state.problem, None, "the healthy client noticed");
-        assert!(state.longest <= LONGEST_GAP, "the healthy client waited for {:?}", state.longest);
+        assert!(
+            state.longest <= LONGEST_GAP,
+            "the healthy client waited for {:?}",
+            state.longest
+        );
     }
 
     fn wait_for(&self, descriptors: usize) {
         let start = Instant::now();
         while self.program.descriptors() > descriptors {
             let now = self.program.descriptors();
-            assert!(start.elapsed() < DEADLINE, "descriptors: {now}, {descriptors} before");
+            assert!(
+                start.elapsed() < DEADLINE,
+                "descriptors: {now}, {descriptors} before"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -152,8 +183,15 @@ impl Arena {
     fn wait_for_pulses(&self, count: u64) {
         let (start, begun) = (Instant::now(), self.pulse.rounds.load(Ordering::SeqCst));
         while self.pulse.rounds.load(Ordering::SeqCst) < begun + count {
-            assert_eq!(self.pulse.state().problem, None, "the healthy client noticed");
-            assert!(start.elapsed() < DEADLINE, "the healthy client is not served");
+            assert_eq!(
+                self.pulse.state().problem,
+                None,
+                "the healthy client noticed"
+            );
+            assert!(
+                start.elapsed() < DEADLINE,
+                "the healthy client is not served"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -179,7 +217,9 @@ impl Pulse {
         let mut last = Instant::now();
         for round in 0.. {
             let message = json!({"text": format!("pulse {round}"), "guildId": GUILD, "messageId": format!("pulse-{round}")});
-            client.send(text(format!("42{round}[\"chat:message\",{message}]"))).await;
+            client
+                .send(text(format!("42{round}[\"chat:message\",{message}]")))
+                .await;
             let result = answered(&mut client, round).await;
             let waited = last.elapsed();
             last = Instant::now();
@@ -199,7 +239,11 @@ async fn answered(client: &mut Raw, round: u64) -> Result<(), String> {
         let packet = client.text().await;
         if packet.starts_with(&ack) {
             let is_good = packet.contains(r#""ok":true"#) && broadcasts == 1;
-            return if is_good { Ok(()) } else { Err(format!("{broadcasts} broadcasts, then {packet}")) };
+            return if is_good {
+                Ok(())
+            } else {
+                Err(format!("{broadcasts} broadcasts, then {packet}"))
+            };
         }
         if packet.contains(&format!("\"pulse {round}\"")) {
             broadcasts += 1;
@@ -225,7 +269,10 @@ pub async fn mallory(addr: SocketAddr) -> Raw {
 fn sessions_file() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("hostile-sessions-{}-{number}.json", std::process::id()));
+    let path = std::env::temp_dir().join(format!(
+        "hostile-sessions-{}-{number}.json",
+        std::process::id()
+    ));
     let guilds = json!({"guilds": [{"id": GUILD, "name": "Slime", "roles": []}]});
     let users = json!({"healthy": guilds, "mallory": guilds});
     fs::write(&path, users.to_string()).expect("a temporary file");

@@ -42,7 +42,11 @@ struct Watchdog {
 impl Watchdog {
     fn of(pid: u32) -> Self {
         let mut child = Command::new("sh")
-            .args(["-c", "read -r nothing; kill -KILL \"$0\" 2>/dev/null", &pid.to_string()])
+            .args([
+                "-c",
+                "read -r nothing; kill -KILL \"$0\" 2>/dev/null",
+                &pid.to_string(),
+            ])
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell");
@@ -54,7 +58,10 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         // Before the process that it watches is gone, so that it cannot end another of the same number.
-        self.child.kill().and_then(|()| self.child.wait()).expect("ends");
+        self.child
+            .kill()
+            .and_then(|()| self.child.wait())
+            .expect("ends");
     }
 }
 
@@ -105,7 +112,9 @@ impl Program {
         output.gather(child.stdout.take().expect("piped"));
         output.gather(child.stderr.take().expect("piped"));
         let addr = output.wait("the line `listening on`", |text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("listening on http://"))?;
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("listening on http://"))?;
             line.parse().ok()
         });
         Self {
@@ -139,7 +148,9 @@ impl Program {
         let status = status.expect("the program runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         let number = line.and_then(|line| line.split_whitespace().next());
-        number.and_then(|number| number.parse().ok()).expect("a number")
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
     }
 
     /// Its open descriptors: nearly all are connections.
@@ -168,7 +179,10 @@ impl Output {
         thread::spawn(move || {
             let mut lines = BufReader::new(stream);
             let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 output.text().push_str(&String::from_utf8_lossy(&line));
                 output.changed.notify_all();
                 line.clear();

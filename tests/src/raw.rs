@@ -163,7 +163,12 @@ impl FrameBuilder {
             bytes.extend(MASK);
         }
         let mask = if self.masked { MASK } else { [0; 4] };
-        bytes.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+        bytes.extend(
+            self.payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(b, m)| b ^ m),
+        );
         bytes
     }
 }
@@ -183,7 +188,8 @@ impl Raw {
     /// Connects, and becomes a WebSocket at `/socket.io/` with these further header lines; the open packet is read.
     pub async fn websocket(addr: SocketAddr, lines: &str) -> Self {
         let mut raw = Self::connect(addr).await;
-        raw.upgrade("/socket.io/?EIO=4&transport=websocket", lines).await;
+        raw.upgrade("/socket.io/?EIO=4&transport=websocket", lines)
+            .await;
         let open = raw.text().await;
         assert!(open.starts_with("0{"), "{open}");
         raw
@@ -222,7 +228,9 @@ impl Raw {
 
     /// Sends what can be sent without waiting for the server to read; says whether all was.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.try_write(bytes).is_ok_and(|sent| sent == bytes.len())
+        self.stream
+            .try_write(bytes)
+            .is_ok_and(|sent| sent == bytes.len())
     }
 
     /// Will send no more.
@@ -262,7 +270,9 @@ impl Raw {
             head,
             body: String::new(),
         };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let length = answer
+            .header("content-length")
+            .map_or(0, |length| length.parse().expect("a length"));
         assert!(self.fill_to(length).await, "the body stops: {answer:?}");
         let body: Vec<u8> = self.buffer.drain(..length).collect();
         answer.body = String::from_utf8(body).expect("a body of text");
@@ -279,12 +289,17 @@ impl Raw {
             126 => {
                 let have = self.fill_to(4).await;
                 assert!(have, "a header that stops");
-                (4, usize::from(u16::from_be_bytes([self.buffer[2], self.buffer[3]])))
+                (
+                    4,
+                    usize::from(u16::from_be_bytes([self.buffer[2], self.buffer[3]])),
+                )
             }
             127 => {
                 let have = self.fill_to(10).await;
                 assert!(have, "a header that stops");
-                let length = self.buffer[2..10].iter().fold(0, |length, b| length << 8 | usize::from(*b));
+                let length = self.buffer[2..10]
+                    .iter()
+                    .fold(0, |length, b| length << 8 | usize::from(*b));
                 (10, length)
             }
             length => (2, usize::from(length)),

@@ -22,25 +22,35 @@ pub fn claims(user: &str) -> Value {
 /// A good token.
 #[must_use]
 pub fn token(user: &str, secret: &str) -> String {
-    sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims(user), secret)
+    sign(
+        &json!({"alg": "HS256", "typ": "JWT"}),
+        &claims(user),
+        secret,
+    )
 }
 
 /// A token with any header and claims and a signature of HS256.
 #[must_use]
 pub fn sign(header: &Value, claims: &Value, secret: &str) -> String {
-    sign_by(header, claims, |message| hmac::<Sha256>(secret.as_bytes(), message, 64))
+    sign_by(header, claims, |message| {
+        hmac::<Sha256>(secret.as_bytes(), message, 64)
+    })
 }
 
 /// The same with a signature of HS384.
 #[must_use]
 pub fn sign_384(header: &Value, claims: &Value, secret: &str) -> String {
-    sign_by(header, claims, |message| hmac::<Sha384>(secret.as_bytes(), message, 128))
+    sign_by(header, claims, |message| {
+        hmac::<Sha384>(secret.as_bytes(), message, 128)
+    })
 }
 
 /// The same with a signature of HS512.
 #[must_use]
 pub fn sign_512(header: &Value, claims: &Value, secret: &str) -> String {
-    sign_by(header, claims, |message| hmac::<Sha512>(secret.as_bytes(), message, 128))
+    sign_by(header, claims, |message| {
+        hmac::<Sha512>(secret.as_bytes(), message, 128)
+    })
 }
 
 /// A token whose signature is whatever `signature` makes of its message.
@@ -53,11 +63,20 @@ pub fn sign_by(header: &Value, claims: &Value, signature: impl Fn(&[u8]) -> Vec<
 
 /// RFC 2104.
 fn hmac<D: Digest>(key: &[u8], message: &[u8], block: usize) -> Vec<u8> {
-    assert!(key.len() <= block, "longer keys are hashed first, which no test needs");
+    assert!(
+        key.len() <= block,
+        "longer keys are hashed first, which no test needs"
+    );
     let pad = |with: u8| -> Vec<u8> {
         let key = key.iter().copied().chain(std::iter::repeat(0));
         key.take(block).map(|byte| byte ^ with).collect()
     };
-    let hash = |pad: Vec<u8>, message: &[u8]| D::new().chain_update(pad).chain_update(message).finalize().to_vec();
+    let hash = |pad: Vec<u8>, message: &[u8]| {
+        D::new()
+            .chain_update(pad)
+            .chain_update(message)
+            .finalize()
+            .to_vec()
+    };
     hash(pad(0x5c), &hash(pad(0x36), message))
 }

@@ -5,5 +5,11 @@
 mod autobahn;
 #[path = "hostile/frames.rs"]
 mod frames;
+#[path = "hostile/http.rs"]
+mod http;
+#[path = "hostile/origins.rs"]
+mod origins;
 #[path = "hostile/packets.rs"]
 mod packets;
+#[path = "hostile/tokens.rs"]
+mod tokens;

@@ -458,6 +458,13 @@ fn accept<B>(request: &Request<B>) -> Result<Accept, HandshakeError> {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none())
     };
+    // What follows the headers would be frames to one reader and a body to another.
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || only(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        || headers.get_all(header::CONTENT_LENGTH).iter().count() > 1;
+    if has_body {
+        return Err(HandshakeError::BadRequest);
+    }
     let version = only(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let key = only(header::SEC_WEBSOCKET_KEY)
         .filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));

@@ -52,7 +52,12 @@ async fn send_chopped(raw: &mut Raw, bytes: &[u8], chop: usize) {
 
 async fn expect(raw: &mut Raw, first: u8, payload: &[u8]) {
     let frame = raw.frame().await.expect("a frame");
-    assert_eq!((frame.first, frame.payload == payload), (first, true), "{} bytes", frame.payload.len());
+    assert_eq!(
+        (frame.first, frame.payload == payload),
+        (first, true),
+        "{} bytes",
+        frame.payload.len()
+    );
 }
 
 #[tokio::test]
@@ -152,7 +157,8 @@ async fn fragments() {
         }
     }
     // Empty first and last fragments.
-    raw.send([begin(""), go_on("4middle", false), go_on("", true)].concat()).await;
+    raw.send([begin(""), go_on("4middle", false), go_on("", true)].concat())
+        .await;
     expect(&mut raw, 0x81, b"4middle").await;
 }
 
@@ -177,14 +183,34 @@ async fn good_text() {
     let node = echo().await;
     let mut raw = Raw::websocket(node.addr, "").await;
     for good in [
-        "4κόσμε", "4Hello-µ@ßöäüàá-UTF-8!!", "4\u{0}", "4\u{7f}", "4\u{80}", "4\u{7ff}", "4\u{800}", "4\u{fff}", "4\u{1000}",
-        "4\u{d7ff}", "4\u{e000}", "4\u{fffd}", "4\u{fffe}", "4\u{ffff}", "4\u{fdd0}", "4\u{10000}", "4\u{1fffe}", "4\u{10ffff}",
+        "4κόσμε",
+        "4Hello-µ@ßöäüàá-UTF-8!!",
+        "4\u{0}",
+        "4\u{7f}",
+        "4\u{80}",
+        "4\u{7ff}",
+        "4\u{800}",
+        "4\u{fff}",
+        "4\u{1000}",
+        "4\u{d7ff}",
+        "4\u{e000}",
+        "4\u{fffd}",
+        "4\u{fffe}",
+        "4\u{ffff}",
+        "4\u{fdd0}",
+        "4\u{10000}",
+        "4\u{1fffe}",
+        "4\u{10ffff}",
     ] {
         raw.send(text(good)).await;
         expect(&mut raw, 0x81, good.as_bytes()).await;
         // A fragment ends within a character, wherever that is.
         for cut in 1..good.len() {
-            let bytes = [begin(&good.as_bytes()[..cut]), go_on(&good.as_bytes()[cut..], true)].concat();
+            let bytes = [
+                begin(&good.as_bytes()[..cut]),
+                go_on(&good.as_bytes()[cut..], true),
+            ]
+            .concat();
             send_chopped(&mut raw, &bytes, 1).await;
             expect(&mut raw, 0x81, good.as_bytes()).await;
         }
@@ -195,15 +221,47 @@ async fn good_text() {
 async fn bad_text() {
     let node = echo().await;
     for bad in [
-        &b"\x80"[..], b"\xbf", b"\x80\xbf\x80", b"\xc0\x20", b"\xdf\x20", b"\xe0\x20", b"\xf0\x20", b"\xc3", b"\xce", b"\xe0\xa0",
-        b"\xf0\x90\x80", b"\xf7\xbf\xbf", b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80", b"\xfe", b"\xff", b"\xfe\xfe\xff\xff",
-        b"\xc0\xaf", b"\xc1\xbf", b"\xe0\x80\xaf", b"\xe0\x9f\xbf", b"\xf0\x80\x80\xaf", b"\xf0\x8f\xbf\xbf", b"\xc0\x80", b"\xe0\x80\x80",
-        b"\xed\xa0\x80", b"\xed\xad\xbf", b"\xed\xae\x80", b"\xed\xbf\xbf", b"\xed\xa0\x80\xed\xb0\x80", b"\xf4\x90\x80\x80",
-        b"\xf5\x80\x80\x80", b"\xf7\xbf\xbf\xbf", b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
+        &b"\x80"[..],
+        b"\xbf",
+        b"\x80\xbf\x80",
+        b"\xc0\x20",
+        b"\xdf\x20",
+        b"\xe0\x20",
+        b"\xf0\x20",
+        b"\xc3",
+        b"\xce",
+        b"\xe0\xa0",
+        b"\xf0\x90\x80",
+        b"\xf7\xbf\xbf",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xfc\x84\x80\x80\x80\x80",
+        b"\xfe",
+        b"\xff",
+        b"\xfe\xfe\xff\xff",
+        b"\xc0\xaf",
+        b"\xc1\xbf",
+        b"\xe0\x80\xaf",
+        b"\xe0\x9f\xbf",
+        b"\xf0\x80\x80\xaf",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xc0\x80",
+        b"\xe0\x80\x80",
+        b"\xed\xa0\x80",
+        b"\xed\xad\xbf",
+        b"\xed\xae\x80",
+        b"\xed\xbf\xbf",
+        b"\xed\xa0\x80\xed\xb0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xf7\xbf\xbf\xbf",
+        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
     ] {
         let whole = [b"4", bad].concat();
         let cut = 1 + bad.len() / 2;
-        for bytes in [text(&whole), [begin(&whole[..cut]), go_on(&whole[cut..], true)].concat()] {
+        for bytes in [
+            text(&whole),
+            [begin(&whole[..cut]), go_on(&whole[cut..], true)].concat(),
+        ] {
             let mut raw = Raw::websocket(node.addr, "").await;
             raw.send(bytes).await;
             assert_eq!(raw.end().await, End::Code(1007), "{bad:x?}");
@@ -215,9 +273,15 @@ async fn bad_text() {
 async fn after_a_close() {
     let node = echo().await;
     for (bytes, end) in [
-        ([close(1000, "bye"), text("4late")].concat(), End::Code(1000)),
+        (
+            [close(1000, "bye"), text("4late")].concat(),
+            End::Code(1000),
+        ),
         ([close(1000, ""), close(1000, "")].concat(), End::Code(1000)),
-        ([close(1000, ""), frame(9, "late").bytes()].concat(), End::Code(1000)),
+        (
+            [close(1000, ""), frame(9, "late").bytes()].concat(),
+            End::Code(1000),
+        ),
         ([begin("4part"), close(1001, "")].concat(), End::Code(1001)),
         (close(1000, [b'x'; 123]), End::Code(1000)),
         (close(1000, "\u{2744}"), End::Code(1000)),
@@ -275,5 +339,8 @@ async fn compression_is_not_agreed() {
     let request = raw.upgrade_request("/?EIO=4&transport=websocket", offer);
     raw.send(request).await;
     let answer = raw.answer().await.expect("an answer");
-    assert_eq!((answer.status, answer.header("sec-websocket-extensions")), (101, None));
+    assert_eq!(
+        (answer.status, answer.header("sec-websocket-extensions")),
+        (101, None)
+    );
 }

@@ -94,9 +94,15 @@ closed! {
 /// Which codes a peer may close with (RFC 6455, section 7.4; the registry has 1012 and 1013 beside it).
 #[test]
 fn close_codes() {
-    let good = (1000..=1003).chain(1007..=1013).chain([3000, 3999, 4000, 4999]);
-    let bad = [0, 1, 999, 1004, 1005, 1006, 1014, 1015, 1016, 1100, 2000, 2999, 5000, 65_535];
-    let codes = good.map(|code| (code, code)).chain(bad.map(|code| (code, 1002)));
+    let good = (1000..=1003)
+        .chain(1007..=1013)
+        .chain([3000, 3999, 4000, 4999]);
+    let bad = [
+        0, 1, 999, 1004, 1005, 1006, 1014, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
+    ];
+    let codes = good
+        .map(|code| (code, code))
+        .chain(bad.map(|code| (code, 1002)));
     let codes: Vec<_> = codes.collect();
     ARENA.attack_times(1, async |addr| {
         for &(code, answer) in &codes {
@@ -114,7 +120,15 @@ fn a_close_without_a_code() {
 
 #[test]
 fn what_follows_a_close_is_not_looked_at() {
-    closed(&[close(1000, ""), text("42[\"chat:message\"]"), frame(3, "").bytes()].concat(), End::Code(1000));
+    closed(
+        &[
+            close(1000, ""),
+            text("42[\"chat:message\"]"),
+            frame(3, "").bytes(),
+        ]
+        .concat(),
+        End::Code(1000),
+    );
 }
 
 #[test]
@@ -138,7 +152,10 @@ fn as_large_as_it_may_be() {
                 }
             }
         };
-        assert!(ack.await.starts_with(r#"430[{"error":"Message cannot be empty.""#));
+        assert!(
+            ack.await
+                .starts_with(r#"430[{"error":"Message cannot be empty.""#)
+        );
     });
 }
 
@@ -161,7 +178,11 @@ fn as_large_as_it_may_be_before_connect() {
 /// Nobody waits for the payload of a frame that will be refused, nor keeps room for it.
 #[test]
 fn a_header_that_stops_is_only_an_open_connection() {
-    for header in [&[0x81][..], &[0x81, 0xfe, 1], &[0x82, 0xff, 0, 0, 0, 0, 0, 15]] {
+    for header in [
+        &[0x81][..],
+        &[0x81, 0xfe, 1],
+        &[0x82, 0xff, 0, 0, 0, 0, 0, 15],
+    ] {
         ARENA.attack(async |addr| {
             let mut raw = mallory(addr).await;
             raw.send(header).await;

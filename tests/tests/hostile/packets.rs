@@ -24,7 +24,11 @@ fn closed(packets: &[&str]) {
 }
 
 fn wire(packet: &str) -> Vec<u8> {
-    if packet.is_empty() { frame(2, [1, 2, 3]).bytes() } else { text(packet) }
+    if packet.is_empty() {
+        frame(2, [1, 2, 3]).bytes()
+    } else {
+        text(packet)
+    }
 }
 
 /// A client that has joined sends these packets; nobody answers, and it is served as before.
@@ -36,7 +40,10 @@ fn ignored(packets: &[&str]) {
         }
         raw.send(text(r#"4299["chat:message",{}]"#)).await;
         let ack = reply(&mut raw).await;
-        assert_eq!(ack, r#"4399[{"error":"Message cannot be empty.","code":"empty_message"}]"#);
+        assert_eq!(
+            ack,
+            r#"4399[{"error":"Message cannot be empty.","code":"empty_message"}]"#
+        );
     });
 }
 
@@ -192,8 +199,14 @@ fn payloads_of_the_chat() {
         (r#"{"text":"x","guildId":"1","requestBot":[]}"#, INVALID),
         (r#"{"text":"x","guildId":"1","messageId":7}"#, INVALID),
         (r#"{"text":"x","guildId":"1","messageId":"a-bot"}"#, INVALID),
-        (r#"{"__proto__":{"text":"x","guildId":"1"}}"#, "empty_message"),
-        (r#"{"constructor":{"prototype":{"text":"x"}}}"#, "empty_message"),
+        (
+            r#"{"__proto__":{"text":"x","guildId":"1"}}"#,
+            "empty_message",
+        ),
+        (
+            r#"{"constructor":{"prototype":{"text":"x"}}}"#,
+            "empty_message",
+        ),
         (r#"{"text":"\u2003\ufeff\n"}"#, "empty_message"),
         (r#"{"text":"x","text":""}"#, "empty_message"),
         (r#"{"text":"x"}"#, "missing_guild"),
@@ -202,17 +215,28 @@ fn payloads_of_the_chat() {
         (r#"{"text":"x","guildId":"1"}"#, "guild_forbidden"),
         (r#"{"text":"x","guildId":"__proto__"}"#, "guild_forbidden"),
         (r#"{"text":"x","guildId":1e999}"#, "guild_forbidden"),
-        (r#"{"text":"x","guildId":1176605506912141445}"#, "guild_forbidden"),
+        (
+            r#"{"text":"x","guildId":1176605506912141445}"#,
+            "guild_forbidden",
+        ),
     ];
     ARENA.attack(async |addr| {
         let mut raw = mallory(addr).await;
         for (id, (payload, code)) in table.iter().enumerate() {
-            raw.send(text(format!(r#"42{id}["chat:message",{payload}]"#))).await;
+            raw.send(text(format!(r#"42{id}["chat:message",{payload}]"#)))
+                .await;
             let ack = reply(&mut raw).await;
-            assert!(ack.starts_with(&format!("43{id}[{{\"error\":")), "{payload}: {ack}");
-            assert!(ack.ends_with(&format!("\"code\":\"{code}\"}}]")), "{payload}: {ack}");
+            assert!(
+                ack.starts_with(&format!("43{id}[{{\"error\":")),
+                "{payload}: {ack}"
+            );
+            assert!(
+                ack.ends_with(&format!("\"code\":\"{code}\"}}]")),
+                "{payload}: {ack}"
+            );
         }
-        let admin = format!(r#"42900["chat:message",{{"text":"x","guildId":"{GUILD}","adminOnly":true}}]"#);
+        let admin =
+            format!(r#"42900["chat:message",{{"text":"x","guildId":"{GUILD}","adminOnly":true}}]"#);
         raw.send(text(admin)).await;
         assert!(reply(&mut raw).await.contains("admin_only"));
     });
@@ -225,14 +249,23 @@ fn ack_ids_with_zeros_before() {
         let mut raw = mallory(addr).await;
         raw.send(text(r#"42007["chat:message",{}]"#)).await;
         assert!(reply(&mut raw).await.starts_with("437["));
-        raw.send(text(r#"429007199254740991["chat:message",{}]"#)).await;
+        raw.send(text(r#"429007199254740991["chat:message",{}]"#))
+            .await;
         assert!(reply(&mut raw).await.starts_with("439007199254740991["));
     });
 }
 
 #[test]
 fn before_connect() {
-    for packet in [r#"42["chat:message",{}]"#, "430[]", "41", r#"42/x,["a"]"#, "45", "44", ""] {
+    for packet in [
+        r#"42["chat:message",{}]"#,
+        "430[]",
+        "41",
+        r#"42/x,["a"]"#,
+        "45",
+        "44",
+        "",
+    ] {
         ARENA.attack(async |addr| {
             let mut raw = Raw::websocket(addr, &cookie(&token("mallory", SECRET))).await;
             raw.send(wire(packet)).await;
@@ -254,9 +287,20 @@ fn between_connect_and_its_answer() {
 fn namespaces_that_nobody_has() {
     ARENA.attack(async |addr| {
         let mut raw = mallory(addr).await;
-        for name in ["/x", "/__proto__", "/constructor", "//", "/%00", "/..", "/\u{1f600}"] {
+        for name in [
+            "/x",
+            "/__proto__",
+            "/constructor",
+            "//",
+            "/%00",
+            "/..",
+            "/\u{1f600}",
+        ] {
             raw.send(text(format!("40{name},"))).await;
-            assert_eq!(reply(&mut raw).await, format!(r#"44{name},{{"message":"Invalid namespace"}}"#));
+            assert_eq!(
+                reply(&mut raw).await,
+                format!(r#"44{name},{{"message":"Invalid namespace"}}"#)
+            );
         }
     });
 }

@@ -229,7 +229,11 @@ mod tests {
         let good = frame(0x81, 5);
         let bytes = [&good[..], &frame(0x09, 1)].concat();
         let mut meter = Meter::new(100, 10);
-        assert_eq!(meter.observe(&bytes), good.len() + 5, "all but the header's last byte");
+        assert_eq!(
+            meter.observe(&bytes),
+            good.len() + 5,
+            "all but the header's last byte"
+        );
         assert_eq!(meter.violation(), Some(Violation::Control));
     }
 
@@ -253,7 +257,10 @@ mod tests {
         for length in [0, 125, 126, 65_535, 1 << 63, u64::MAX] {
             assert_eq!(refused(&long(length)), Some(Violation::Length), "{length}");
         }
-        assert_eq!(refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]), Some(Violation::Length));
+        assert_eq!(
+            refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]),
+            Some(Violation::Length)
+        );
         assert_eq!(refused(&long(65_536)), Some(Violation::TooLarge));
         assert_eq!(refused(&frame(0x89, 126)), Some(Violation::Control));
         assert_eq!(refused(&frame(0x09, 1)), Some(Violation::Control));
