@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -178,6 +178,20 @@ impl Raw {
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("connects");
         stream.set_nodelay(true).expect("sets TCP_NODELAY");
+        Self {
+            stream,
+            buffer: Vec::new(),
+            addr,
+        }
+    }
+
+    /// Connects from another address of this machine.
+    pub async fn connect_from(from: [u8; 4], addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind(SocketAddr::from((from, 0)))
+            .expect("an address of the loopback network");
+        let stream = socket.connect(addr).await.expect("connects");
         Self {
             stream,
             buffer: Vec::new(),

@@ -3,6 +3,8 @@
 
 #[path = "hostile/autobahn.rs"]
 mod autobahn;
+#[path = "hostile/floods.rs"]
+mod floods;
 #[path = "hostile/frames.rs"]
 mod frames;
 #[path = "hostile/http.rs"]
@@ -11,5 +13,7 @@ mod http;
 mod origins;
 #[path = "hostile/packets.rs"]
 mod packets;
+#[path = "hostile/redaction.rs"]
+mod redaction;
 #[path = "hostile/tokens.rs"]
 mod tokens;
