@@ -199,6 +199,19 @@ impl Raw {
         }
     }
 
+    /// Connects in such a way that little fits between the server and what is read here.
+    pub async fn connect_with_small_buffers(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_recv_buffer_size(4 * 1024)
+            .expect("sets a buffer's size");
+        Self {
+            stream: socket.connect(addr).await.expect("connects"),
+            buffer: Vec::new(),
+            addr,
+        }
+    }
+
     /// Connects, and becomes a WebSocket at `/socket.io/` with these further header lines; the open packet is read.
     pub async fn websocket(addr: SocketAddr, lines: &str) -> Self {
         let mut raw = Self::connect(addr).await;
@@ -238,13 +251,6 @@ impl Raw {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let sent = timeout(DEADLINE, self.stream.write_all(bytes.as_ref())).await;
         sent.expect("the server does not read").is_ok()
-    }
-
-    /// Sends what can be sent without waiting for the server to read; says whether all was.
-    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream
-            .try_write(bytes)
-            .is_ok_and(|sent| sent == bytes.len())
     }
 
     /// Will send no more.

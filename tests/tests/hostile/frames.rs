@@ -199,3 +199,13 @@ fn a_reset_in_the_middle_of_a_message() {
         raw.send(begin([b'4'; 10_000])).await;
     });
 }
+
+/// What each connection costs is given back, however it ends.
+#[test]
+fn hundreds_come_and_go() {
+    ARENA.attack_times(300, async |addr| {
+        let mut raw = mallory(addr).await;
+        raw.send(close(1000, "")).await;
+        assert_eq!(raw.end().await, End::Code(1000));
+    });
+}

@@ -103,3 +103,12 @@ fn with_causes_for_developers() {
     let arena = Arena::start(&["--development"], &[]);
     chat_and_err(&arena);
 }
+
+/// The check itself: what is written is found.
+#[test]
+#[should_panic(expected = "a secret was logged: listening on")]
+fn what_is_logged_is_found() {
+    let arena = Arena::start(&[], &[]);
+    arena.keep_secret("listening on");
+    arena.assert_silent();
+}

@@ -148,7 +148,7 @@ tokens! { refused:
     signature_of_nothing: sign_by(&hs256(), &claims("mallory"), |_| Vec::new());
     signature_of_zeros: sign_by(&hs256(), &claims("mallory"), |_| vec![0; 32]);
     signature_without_its_end: cut(2);
-    signature_missing: good().rsplit_once('.').expect("dots").0.to_owned();
+    signature_missing: good().rsplit_once('.').expect("dots").0;
     signature_twice: format!("{}.{}", good(), good().rsplit_once('.').expect("dots").1);
     signature_of_another_secret: token("mallory", OTHER);
     signature_of_an_empty_secret: token("mallory", "");
