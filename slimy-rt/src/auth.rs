@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::handshake::{Handshake, HandshakeBuilder};
 #[cfg(feature = "jwt")]
 pub use self::jwt::*;
-use crate::{TokenId, UserId};
+use crate::{InvalidId, TokenId, UserId};
 
 /// Decides who a connecting client is.
 ///
@@ -32,7 +32,10 @@ use crate::{TokenId, UserId};
 /// done.
 ///
 /// # Errors
-/// The variant decides what the client is told; the cause is logged and never sent. An error's text must not contain the credential.
+/// The variant decides what the client is told; the cause is logged and never sent. Nothing shows the credential: neither an error, nor
+/// `Debug` of the authenticator, nor an identity's [`TokenId`].
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// A complete implementation that lets in whoever sends the right password in the CONNECT packet's payload:
@@ -51,7 +54,7 @@ use crate::{TokenId, UserId};
 ///         if sent != self.0 {
 ///             return Err(AuthError::Invalid("wrong password".into()));
 ///         }
-///         let id = UserId::parse("operator").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+///         let id = UserId::parse("operator")?;
 ///         Ok(Identity::new(User::new(id, Role::Admin)))
 ///     }
 /// }
@@ -98,6 +101,13 @@ pub enum AuthError {
     /// It cannot be found out now.
     #[error("the authenticator cannot answer")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A credential that names somebody who cannot be.
+impl From<InvalidId> for AuthError {
+    fn from(error: InvalidId) -> Self {
+        Self::Invalid(error.to_string().into())
+    }
 }
 
 impl AuthError {

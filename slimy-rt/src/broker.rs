@@ -1,5 +1,6 @@
 //! What travels between nodes: the [`RoomBroker`] trait, the publications it carries, and what it reports back.
 
+mod codec;
 mod request;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
@@ -18,10 +19,15 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 /// * [`publish`](Self::publish) puts publications into the log in the order given; each gets a [`Position`]. `Ok` means that they are
 ///   in the log, or were before: a batch is retried with the same ids after an error that
 ///   [`is_retryable`](BrokerError::is_retryable), and an id that is in the log already may be put in again, since receivers drop what they have.
-/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included.
+/// * Every started node is told of every publication in the log's order through [`BrokerEvents::publications`], its own included,
+///   exactly as it was sent: each byte of its JSON and of its attachments. Reports are awaited, one at a time.
 /// * A node that missed something is told so by [`BrokerEvents::gap`]. Never silence.
 /// * [`history`](Self::history) is complete or an error, never partial without saying so.
-/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`].
+/// * A lost or cleared log begins a new epoch; positions of the old one are then [`HistoryError::Gone`], and so are those that no log gave out.
+/// * What [`capabilities`](Self::capabilities) does not claim is refused with [`BrokerError::Unsupported`]; [`history`](Self::history) may also
+///   say [`HistoryError::Gone`], and [`request`](Self::request) that it asked no node.
+/// * Before [`start`](Self::start) and after [`stop`](Self::stop), [`publish`](Self::publish) and [`request`](Self::request) are
+///   [`BrokerError::Stopped`]. A stopped broker can be started again.
 ///
 /// # Ordering
 /// All nodes see one order. Publications of one node appear in the order in which it published them.
@@ -32,8 +38,10 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 /// # Errors
 /// [`BrokerError`] by meaning. One that is not retryable concerns the publication and not the engine: it is logged, counted, and those behind it go on.
 ///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
+///
 /// # Example
-/// A complete broker for one node, which keeps no log:
+/// A complete broker for one node, which keeps no log; the methods that it does not have say so by default:
 /// ```
 /// use std::sync::{Arc, Mutex};
 /// use async_trait::async_trait;
@@ -44,36 +52,20 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 ///
 /// #[async_trait]
 /// impl RoomBroker for Alone {
-///     fn capabilities(&self) -> Capabilities {
-///         Capabilities::default()
-///     }
 ///     async fn start(&self, _: &NodeInfo, events: Arc<dyn BrokerEvents>) -> Result<Position, BrokerError> {
+///         let mut started = self.0.lock().map_err(|_| BrokerError::Stopped)?;
+///         if started.is_some() {
+///             return Err(BrokerError::Invalid("it is started already".into()));
+///         }
 ///         events.health(Health::Up);
-///         *self.0.lock().map_err(|_| BrokerError::Stopped)? = Some(events);
+///         *started = Some(events);
 ///         Ok(Position::new("alone:0"))
 ///     }
-///     fn interest(&self, _: Interest<'_>) {}
 ///     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
 ///         let events = self.0.lock().map_err(|_| BrokerError::Stopped)?.clone();
 ///         let batch: Vec<_> = batch.iter().map(|p| (None, Arc::clone(p))).collect();
 ///         events.ok_or(BrokerError::Stopped)?.publications(&batch).await;
 ///         Ok(())
-///     }
-///     async fn history(
-///         &self, _: &Position, _: &Position, _: &Audience, _: usize,
-///     ) -> Result<Page, HistoryError> {
-///         Err(HistoryError::Gone)
-///     }
-///     async fn request(&self, _: &Request, _: ReplySink) -> Result<Expected, BrokerError> {
-///         Ok(Expected { nodes: 0 })
-///     }
-///     async fn save_recovery(
-///         &self, _: &str, _: &[u8], _: std::time::Duration,
-///     ) -> Result<(), BrokerError> {
-///         Err(BrokerError::Unsupported("recovery"))
-///     }
-///     async fn take_recovery(&self, _: &str) -> Result<Option<Vec<u8>>, BrokerError> {
-///         Err(BrokerError::Unsupported("recovery"))
 ///     }
 ///     async fn stop(&self) {
 ///         if let Ok(mut events) = self.0.lock() {
@@ -84,8 +76,10 @@ use crate::{NodeId, Room, SocketId, protocol::EventData};
 /// ```
 #[async_trait]
 pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
-    /// What this broker can do.
-    fn capabilities(&self) -> Capabilities;
+    /// What this broker can do. By default nothing but carry publications.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Joins `node` to the cluster. From the returned position on, `events` is told of everything.
     ///
@@ -99,8 +93,10 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Position, BrokerError>;
 
     /// Says that this node began or ceased to have members in a room. A hint: a broker may use it to receive less. Never called for the
-    /// room of a single socket.
-    fn interest(&self, change: Interest<'_>);
+    /// room of a single socket. By default it is not taken.
+    fn interest(&self, change: Interest<'_>) {
+        let _ = change;
+    }
 
     /// Puts a batch into the log. Called by one task, in order.
     ///
@@ -108,43 +104,62 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     /// See the trait's contract.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
 
-    /// What lies in the log behind `after`, up to and with `to`, for sockets in these rooms; at most `max` publications.
+    /// What lies in the log behind `after`, up to and with `to`, for sockets in any of these rooms (no rooms: for all), publications to a
+    /// whole namespace included; at most `max` publications. The next page begins behind the last one's position.
+    ///
+    /// Namespaces and `except` are the caller's to look at.
     ///
     /// # Errors
-    /// [`HistoryError::Gone`] when any of it is no longer there.
+    /// [`HistoryError::Gone`] when any of it is no longer there: by default always.
     async fn history(
         &self,
         after: &Position,
         to: &Position,
         audience: &Audience,
         max: usize,
-    ) -> Result<Page, HistoryError>;
+    ) -> Result<Page, HistoryError> {
+        let _ = (after, to, audience, max);
+        Err(HistoryError::Gone)
+    }
 
-    /// Asks every other node; their answers come through `replies`.
+    /// Asks every other started node once; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is
+    /// best dropped: whoever asked then waits no longer.
     ///
     /// # Errors
-    /// When the question could not be sent.
-    async fn request(&self, request: &Request, replies: ReplySink)
-    -> Result<Expected, BrokerError>;
+    /// When the question could not be sent. [`BrokerError::Unsupported`] by default.
+    async fn request(
+        &self,
+        request: &Request,
+        replies: ReplySink,
+    ) -> Result<Expected, BrokerError> {
+        let _ = (request, replies);
+        Err(BrokerError::Unsupported("requests"))
+    }
 
-    /// Keeps the state of a client that was cut off, for `ttl`.
+    /// Keeps the state of a client that was cut off, for `ttl`, in place of any other under this key. Every node can take it.
     ///
     /// # Errors
-    /// When it is not kept.
+    /// When it is not kept. [`BrokerError::Unsupported`] by default.
     async fn save_recovery(
         &self,
         key: &str,
         state: &[u8],
         ttl: Duration,
-    ) -> Result<(), BrokerError>;
+    ) -> Result<(), BrokerError> {
+        let _ = (key, state, ttl);
+        Err(BrokerError::Unsupported("recovery"))
+    }
 
     /// Takes a kept state away: of several callers at once, one gets it.
     ///
     /// # Errors
-    /// When the broker cannot tell.
-    async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError>;
+    /// When the broker cannot tell. [`BrokerError::Unsupported`] by default.
+    async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError> {
+        let _ = key;
+        Err(BrokerError::Unsupported("recovery"))
+    }
 
-    /// Leaves the cluster. Afterwards nothing is reported any more.
+    /// Leaves the cluster. Afterwards nothing is reported any more. Of a broker that is not started, it does nothing.
     async fn stop(&self);
 }
 
@@ -206,6 +221,27 @@ pub struct Audience {
     pub rooms: Vec<Room>,
     /// None of these.
     pub except: Vec<Room>,
+}
+
+impl Audience {
+    /// One socket alone.
+    #[must_use]
+    pub fn of(socket: &SocketId) -> Self {
+        Self {
+            rooms: vec![Room::of_socket(socket)],
+            except: Vec::new(),
+        }
+    }
+}
+
+impl Audience {
+    /// Whether a publication for this audience can concern a member of one of `rooms`: it goes to everyone, or to one of them. No `rooms` at all are every room. What
+    /// [`RoomBroker::history`] leaves out.
+    #[must_use]
+    pub fn concerns(&self, rooms: &[Room]) -> bool {
+        let is_one = |room: &Room| rooms.contains(room);
+        rooms.is_empty() || self.rooms.is_empty() || self.rooms.iter().any(is_one)
+    }
 }
 
 /// A place in a broker's log, opaque to all but the broker that made it. The log's epoch is part of it.

@@ -4,30 +4,59 @@
 //! panics or takes longer than the server's `handler_timeout` ends alone: the client's ack is answered with `server_error`, and the socket lives on.
 
 mod ack;
+mod answer;
+mod answers;
 mod emitter;
+mod extract;
+mod handler;
 mod namespace;
+mod pattern;
+mod room;
+mod server_side;
 mod socket;
+mod socket_emit;
+mod state;
 
 use std::fmt;
 
-pub(crate) use self::{ack::PendingAcks, namespace::Handlers, socket::SocketInner};
+pub(crate) use self::{
+    ack::PendingAcks,
+    answers::Questions,
+    handler::BoxFuture,
+    namespace::{Handlers, Listener, OnServerSide},
+    pattern::Pattern,
+    socket::SocketInner,
+    state::States,
+};
 pub use self::{
     ack::{Ack, AckError},
+    answer::{Answer, ConnectError, IntoAck, Rejection},
+    answers::{Answers, ClusterError, Fetched, MAX_ANSWER_BYTES, MAX_FETCHED_SOCKETS, NodeAnswers},
     emitter::{Broadcast, Emitter},
+    extract::{Args, Attachments, Binary, Data, FromEvent, FromSocket, Payload},
+    handler::{Disconnect, Extract, Handler},
     namespace::Namespace,
+    room::{IntoRoom, JoinError},
+    server_side::ServerSideEvent,
     socket::Socket,
+    socket_emit::SocketEmit,
+    state::{Requirements, State},
 };
-use crate::protocol::{self, Arguments, EncodeError};
+use crate::{
+    InvalidId,
+    protocol::{self, Arguments, EncodeError},
+};
 
-/// One event that a client sent.
+/// One event that a client sent. A cheap clone.
+#[derive(Clone)]
 pub struct Event {
     socket: Socket,
     event: protocol::Event,
-    ack: Option<Ack>,
+    ack: Ack,
 }
 
 impl Event {
-    pub(crate) fn new(socket: Socket, event: protocol::Event, ack: Option<Ack>) -> Self {
+    pub(crate) fn new(socket: Socket, event: protocol::Event, ack: Ack) -> Self {
         Self { socket, event, ack }
     }
 
@@ -49,13 +78,10 @@ impl Event {
         self.event.arguments()
     }
 
-    /// The way to answer, when the client asked for an answer and it was not taken yet.
-    pub fn take_ack(&mut self) -> Option<Ack> {
-        self.ack.take()
-    }
-
-    pub(crate) fn ack(&self) -> Option<&Ack> {
-        self.ack.as_ref()
+    /// The way to answer.
+    #[must_use]
+    pub fn ack(&self) -> Ack {
+        self.ack.clone()
     }
 }
 
@@ -77,4 +103,7 @@ pub enum EmitError {
     /// The socket is no longer connected.
     #[error("the socket is no longer connected")]
     Disconnected,
+    /// The name of one of the rooms is none.
+    #[error(transparent)]
+    Room(#[from] InvalidId),
 }

@@ -3,7 +3,11 @@
 //! Every identifier is cheap to clone and bounded in length, so that a hostile peer cannot make the server keep
 //! long strings by naming things.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -148,6 +152,21 @@ impl NodeId {
         Self(random_text().into())
     }
 }
+
+macro_rules! from_text {
+    ($($name:ident)*) => {
+        $(
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    let text = Cow::<'de, str>::deserialize(deserializer)?;
+                    Self::parse(&text).map_err(serde::de::Error::custom)
+                }
+            }
+        )*
+    };
+}
+
+from_text!(Room NodeId SocketId TokenId);
 
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -27,6 +27,7 @@
 //! | `jwt` | the JWT-cookie authenticator |
 //! | `openai` | the bot that asks an OpenAI-compatible endpoint |
 //! | `api` | the HTTP routes |
+//! | `conformance` | the traits' contracts as functions, to check implementations with |
 //! | `tls` | TLS for [`server::serve`], with aws-lc-rs |
 //!
 //! None is on by default, and none changes what another does.
@@ -54,7 +55,7 @@
 //!         if sent != self.0 {
 //!             return Err(AuthError::Invalid("wrong password".into()));
 //!         }
-//!         let id = UserId::parse("guest").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+//!         let id = UserId::parse("guest")?;
 //!         Ok(Identity::new(User::new(id, Role::Member)))
 //!     }
 //! }
@@ -85,7 +86,12 @@ pub mod api;
 pub mod auth;
 pub mod broker;
 pub mod chat;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

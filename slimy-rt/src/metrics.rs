@@ -13,7 +13,8 @@ use crate::GuildId;
 ///
 /// # Contract
 /// * A sample describes the moment of the call. What a source does not know it leaves `None`; zero means zero.
-/// * `name` is constant, and short: it is what an operator reads when the source fails.
+/// * Counters never fall while the source lives, and parts are no more than their whole: `heap_used`, `today`, `by_guild`.
+/// * `name` is constant, printable and short (at most 64 bytes): it is what an operator reads when the source fails.
 ///
 /// # Ordering
 /// Calls may overlap.
@@ -23,6 +24,8 @@ use crate::GuildId;
 ///
 /// # Errors
 /// [`MetricsError`] when nothing can be said.
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// ```

@@ -12,27 +12,35 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
+mod changes;
+
+pub use self::changes::{MAX_WAITING_CHANGES, SessionChanges};
 use crate::{GuildId, TokenId, UserId, auth::Role};
 
 /// Keeps each user's session: the guilds it belongs to, and what has been revoked.
 ///
 /// # Contract
 /// * `load` after a completed `save` gives what was saved, from every handle on the same store; a session past its expiry is
-///   as good as deleted.
+///   as good as deleted: not loaded, not listed, nothing to delete.
 /// * **An outage is an error.** `Ok(None)` says that the store looked and found nothing. Answering it because the store could not look would
 ///   throw out every user at the first outage.
-/// * Values come back as they went in, whatever they contain: ids are opaque text.
-/// * A denied token stays denied until `until`, on every node that shares the store.
+/// * Values come back as they went in, whatever they contain: ids are opaque text, and no two are taken for one. What is too large is
+///   [`SessionError::Invalid`], and changes nothing.
+/// * A denied token stays denied until the latest `until` that it was denied with, on every node that shares the store: nobody shortens a
+///   denial. It may be denied longer, since the token has expired then.
 ///
 /// # Ordering
 /// Two `save`s of one user that do not overlap take effect in their order. [`watch`](Self::watch) reports a change after it can be loaded.
-/// Changes of one user are reported in order; several may be reported as one.
+/// Changes of one user are reported in order; several may be reported as one. A watcher that lags holds up nobody: it is told
+/// [`SessionEvent::Missed`], or its stream ends.
 ///
 /// # Cancellation
-/// A dropped `save`, `delete` or `deny` has happened or has not; never half.
+/// A dropped `save`, `delete`, `deny` or `claim` has happened or has not; never half. Later calls are not hindered by it.
 ///
 /// # Errors
 /// [`SessionError`] by meaning. `is_retryable` tells an outage from a mistake.
+///
+/// The feature `conformance` checks an implementation against this contract, clause by clause.
 ///
 /// # Example
 /// A complete store that knows a fixed set of users:
@@ -98,7 +106,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// When it is not removed, or cannot be told.
     async fn delete(&self, user: &UserId) -> Result<bool, SessionError>;
 
-    /// At most `limit` sessions in the order of their user ids' bytes, beginning behind `after`.
+    /// At most `limit` sessions in the order of their user ids' bytes, beginning behind `after`, which need not be there. Fewer than
+    /// `limit` say that there are no more.
     ///
     /// Sessions that are there during the whole listing appear exactly once.
     ///
@@ -107,7 +116,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, after: Option<&UserId>, limit: usize)
     -> Result<SessionPage, SessionError>;
 
-    /// Denies one token until `until`, when it would have expired by itself.
+    /// Denies one token until `until`, when it would have expired by itself. A time that is over is no error.
     ///
     /// # Errors
     /// When it is not denied, or cannot be told.
@@ -126,7 +135,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot follow now.
     async fn watch(&self) -> Result<SessionWatch, SessionError>;
 
-    /// Claims a message id for its author, for `claim.ttl`. The first claim of a guild and id wins; later ones are told what won.
+    /// Claims a message id for its author, for `claim.ttl`. The first claim of a guild and id wins; later ones, the same author's too,
+    /// are told who won and when.
     ///
     /// The default shares nothing: the node's own memory then decides.
     ///
@@ -238,8 +248,19 @@ fn role_by_name<'de, D: serde::Deserializer<'de>>(
 pub enum Expiry {
     /// Until it is deleted.
     Never,
-    /// For this long from now.
+    /// For this long from now. Every duration is legal: what a store cannot count is never.
     In(Duration),
+}
+
+impl Expiry {
+    /// When a session that is saved now expires; `None` is never. Times beyond what the clock can hold are never too.
+    #[must_use]
+    pub fn at(self) -> Option<SystemTime> {
+        match self {
+            Self::Never => None,
+            Self::In(time) => SystemTime::now().checked_add(time),
+        }
+    }
 }
 
 /// Some sessions of a listing.

@@ -47,6 +47,12 @@ impl Client {
         self.socket.send(Message::text(packet)).await.unwrap();
     }
 
+    /// Sends an attachment.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        let message = Message::Binary(bytes.to_vec().into());
+        self.socket.send(message).await.unwrap();
+    }
+
     /// The next message, whatever it is; `None` when the connection is over.
     pub async fn next(&mut self) -> Option<Message> {
         let next = tokio::time::timeout(DEADLINE, self.socket.next()).await;

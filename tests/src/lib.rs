@@ -5,6 +5,7 @@ pub mod client;
 #[cfg(doctest)]
 mod examples;
 pub mod node;
+pub mod peers;
 pub mod program;
 pub mod raw;
 pub mod token;

@@ -23,7 +23,7 @@ impl Authenticator for ByHeader {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
         let header = "x-user".parse().map_err(|_| AuthError::Missing)?;
         let name = handshake.header(&header).ok_or(AuthError::Missing)?;
-        let id = UserId::parse(name).map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+        let id = UserId::parse(name)?;
         let role = if name.starts_with("admin") {
             Role::Admin
         } else {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use slimy_rt::{
     Room,
     auth::{AuthError, Authenticator, Handshake, Identity},
-    events::{Event, Namespace},
+    events::{Answer, Namespace, Payload, Socket},
     server::{Config, Server, serve::ServeConfig},
 };
 use slimy_rt_tests::{
@@ -57,15 +57,13 @@ async fn polling_session(addr: SocketAddr) -> String {
 
 #[tokio::test]
 async fn rooms_per_socket() {
-    let namespace = Namespace::new("/").on("join", |mut event: Event| async move {
-        let room: String = event.arguments().parse(0).unwrap();
-        let joined = event.socket().join(Room::parse(&room).unwrap());
-        event
-            .take_ack()
-            .unwrap()
-            .send(&joined.map_err(|e| e.to_string()).err())
-            .unwrap();
-    });
+    let namespace = Namespace::new("/").on(
+        "join",
+        async |socket: Socket, Payload(room): Payload<String>| {
+            let joined = socket.join(Room::parse(&room).unwrap());
+            Answer(joined.map_err(|e| e.to_string()).err())
+        },
+    );
     let config = Config {
         max_rooms_per_socket: 2,
         ..Config::default()

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use slimy_rt::{
-    events::{AckError, Event, Namespace, Socket},
+    events::{AckError, Answer, Event, Namespace, Socket},
     protocol::{DisconnectReason, EventData},
     server::{Config, Server},
 };
@@ -34,19 +34,17 @@ async fn node(namespace: Namespace, config: Config) -> Node {
     .await
 }
 
-async fn answer(mut event: Event) {
-    if let Some(ack) = event.take_ack() {
-        ack.send(&json!({"ok": true})).unwrap();
-    }
+async fn mistaken() {
+    panic!("a handler's own mistake")
+}
+
+async fn answer() -> Answer<Value> {
+    Answer(json!({"ok": true}))
 }
 
 #[tokio::test]
 async fn a_panic_ends_one_event_and_answers_it() {
-    let namespace = Namespace::new("/")
-        .on("panic", |_: Event| async {
-            panic!("a handler's own mistake")
-        })
-        .on("fine", answer);
+    let namespace = Namespace::new("/").on("panic", mistaken).on("fine", answer);
     let node = node(namespace, config()).await;
     let mut client = Client::join(node.addr, "u").await;
     client.send(r#"421["panic"]"#).await;
@@ -77,9 +75,9 @@ async fn a_handler_that_hangs_is_given_up_and_pings_go_on_meanwhile() {
 
 #[tokio::test]
 async fn events_of_one_socket_are_handled_in_order_and_beyond_the_queue() {
-    let namespace = Namespace::new("/").on("slow", |event: Event| async move {
+    let namespace = Namespace::new("/").on("slow", async || {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        answer(event).await;
+        answer().await
     });
     let config = Config {
         max_queued_events: 4,
@@ -189,7 +187,10 @@ async fn acks_from_the_client_come_back_time_out_and_are_bounded() {
     let mut client = Client::join(node.addr, "u").await;
     let socket = sockets.recv().await.unwrap();
     let question = EventData::new("question", &1).unwrap();
-    let ask = |timeout| socket.emit_with_ack(&question, Duration::from_millis(timeout));
+    let ask = |timeout| {
+        let asking = socket.timeout(Duration::from_millis(timeout));
+        asking.emit_data_with_ack(&question)
+    };
 
     let answering = async {
         let asked = client.text().await;

@@ -3,7 +3,7 @@
 use axum::{Router, routing::get};
 use serde_json::json;
 use slimy_rt::{
-    events::{Event, Namespace},
+    events::{Ack, Emitter, Namespace, Payload},
     server::Server,
 };
 use slimy_rt_tests::{client::Client, node::ByHeader};
@@ -11,16 +11,14 @@ use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn on_axum_beside_other_routes() {
-    let namespace = Namespace::new("/").on("add", |mut event: Event| async move {
-        let sum: i64 = event.arguments().parse::<Vec<i64>>(0).unwrap().iter().sum();
-        event.take_ack().unwrap().send(&sum).unwrap();
-        event
-            .socket()
-            .emitter()
-            .all()
-            .emit("sum", &json!({"sum": sum}))
-            .unwrap();
-    });
+    let namespace = Namespace::new("/").on(
+        "add",
+        async |emitter: Emitter, ack: Ack, Payload(numbers): Payload<Vec<i64>>| {
+            let sum: i64 = numbers.iter().sum();
+            ack.send(&sum).unwrap();
+            emitter.all().emit("sum", &json!({"sum": sum})).unwrap();
+        },
+    );
     let server = Server::builder(ByHeader)
         .namespace(namespace)
         .build()

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use slimy_rt::{
     Room,
     auth::{AuthError, Authenticator, Handshake, Identity},
-    events::{Event, Namespace},
-    protocol::{EventData, client::PacketRate, packet::PacketLimits},
+    events::{Answer, Namespace, Payload, Socket},
+    protocol::{client::PacketRate, packet::PacketLimits},
     server::{Bound, Config, Server},
 };
 use slimy_rt_tests::{
@@ -42,44 +42,27 @@ impl Authenticator for Slow {
 
 fn namespace() -> Namespace {
     Namespace::new("/")
-        .on("echo", |mut event: Event| async move {
-            let value: u64 = event.arguments().parse(0).expect("a number");
-            event
-                .take_ack()
-                .expect("an ack")
-                .send(&value)
-                .expect("a client");
-        })
-        .on("hang", |_: Event| std::future::pending())
-        .on("join", |mut event: Event| async move {
-            let room: String = event.arguments().parse(0).expect("a name");
-            let joined = event.socket().join(Room::parse(&room).expect("a room"));
-            let problem = joined.err().map(|e| e.to_string());
-            event
-                .take_ack()
-                .expect("an ack")
-                .send(&problem)
-                .expect("a client");
-        })
-        .on("ask twice", |mut event: Event| async move {
-            let socket = event.socket().clone();
-            let ask = EventData::new("ask", &1).expect("data");
+        .on("echo", async |Payload(value): Payload<u64>| Answer(value))
+        .on("hang", async || std::future::pending::<()>().await)
+        .on(
+            "join",
+            async |socket: Socket, Payload(room): Payload<String>| {
+                let joined = socket.join(Room::parse(&room).expect("a room"));
+                Answer(joined.err().map(|e| e.to_string()))
+            },
+        )
+        .on("ask twice", async |socket: Socket| {
             let (first, second) = tokio::join!(
-                socket.emit_with_ack(&ask, SHORT),
-                socket.emit_with_ack(&ask, SHORT)
+                socket.timeout(SHORT).emit_with_ack("ask", &1),
+                socket.timeout(SHORT).emit_with_ack("ask", &1)
             );
             assert!(first.is_err(), "nobody answers");
-            let problem = second.expect_err("one is too many").to_string();
-            event
-                .take_ack()
-                .expect("an ack")
-                .send(&problem)
-                .expect("a client");
+            Answer(second.expect_err("one is too many").to_string())
         })
-        .on("flood", |event: Event| async move {
+        .on("flood", async |socket: Socket| {
             let payload = "x".repeat(40_000);
             for _ in 0..400 {
-                if event.socket().emit("x", &payload).is_err() {
+                if socket.emit("x", &payload).is_err() {
                     break;
                 }
                 tokio::task::yield_now().await;

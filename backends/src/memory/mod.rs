@@ -20,7 +20,7 @@ pub use self::{
     log::{MAX_LOG_BYTES, MAX_LOG_ENTRIES},
     metrics::{MAX_COUNTED_GUILDS, MemoryMetrics},
     recovery::{MAX_RECOVERY_BYTES, MAX_RECOVERY_STATES},
-    session::{MAX_DENIED_TOKENS, MAX_SESSIONS, MAX_WAITING_EVENTS, MemorySessionStore, Replaced},
+    session::{MAX_DENIED_TOKENS, MAX_SESSIONS, MemorySessionStore, Replaced},
 };
 
 /// Locks, whether or not someone panicked meanwhile: nothing here runs foreign code under a lock, so what it guards is whole.

@@ -8,18 +8,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::stream;
 use slimy_rt::{
     MAX_ID_BYTES, TokenId, UserId,
     session::{
-        Claim, Claimed, Expiry, Session, SessionError, SessionEvent, SessionPage, SessionStore,
-        SessionWatch,
+        Claim, Claimed, Expiry, Session, SessionChanges, SessionError, SessionEvent, SessionPage,
+        SessionStore, SessionWatch,
     },
 };
-use tokio::{
-    sync::broadcast::{self, error::RecvError},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{claims::Claims, expiring::Expiring, lock};
 
@@ -27,8 +23,6 @@ use super::{claims::Claims, expiring::Expiring, lock};
 pub const MAX_SESSIONS: usize = 1_000_000;
 /// The most denied tokens that are kept. Past it [`deny`](SessionStore::deny) fails: forgetting a denial would let someone in.
 pub const MAX_DENIED_TOKENS: usize = 200_000;
-/// The most changes that wait for one watcher; one that lags further gets [`SessionEvent::Missed`] in their place.
-pub const MAX_WAITING_EVENTS: usize = 1_024;
 
 /// A [`SessionStore`] in memory. Clones share one store.
 ///
@@ -58,7 +52,7 @@ pub struct MemorySessionStore {
 struct Shared {
     state: Mutex<State>,
     // Sent to under the lock, so that events have the order of the changes.
-    events: broadcast::Sender<SessionEvent>,
+    changes: SessionChanges,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +79,7 @@ impl MemorySessionStore {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
-                events: broadcast::Sender::new(MAX_WAITING_EVENTS),
+                changes: SessionChanges::default(),
             }),
         }
     }
@@ -114,21 +108,16 @@ impl MemorySessionStore {
         for user in gone {
             state.sessions.remove(&user);
             replaced.deleted += 1;
-            self.tell(SessionEvent::Deleted(user));
+            self.shared.changes.tell(SessionEvent::Deleted(user));
         }
         for (user, session) in sessions {
             let old = state.sessions.insert(user.clone(), session.clone(), None);
             if old.as_ref() != Some(&session) {
                 replaced.saved += 1;
-                self.tell(SessionEvent::Saved(user));
+                self.shared.changes.tell(SessionEvent::Saved(user));
             }
         }
         Ok(replaced)
-    }
-
-    fn tell(&self, event: SessionEvent) {
-        // The only error is that nobody watches.
-        let _ = self.shared.events.send(event);
     }
 
     fn deny_at(
@@ -146,7 +135,9 @@ impl MemorySessionStore {
             }
             state.denied.insert(token.clone(), (), Some(until));
         }
-        self.tell(SessionEvent::Denied(token.clone()));
+        self.shared
+            .changes
+            .tell(SessionEvent::Denied(token.clone()));
         Ok(())
     }
 
@@ -169,7 +160,7 @@ impl fmt::Debug for MemorySessionStore {
         f.debug_struct("MemorySessionStore")
             .field("sessions", &state.sessions.len())
             .field("denied", &state.denied.len())
-            .field("watchers", &self.shared.events.receiver_count())
+            .field("watchers", &self.shared.changes.watchers())
             .finish_non_exhaustive()
     }
 }
@@ -201,7 +192,7 @@ impl SessionStore for MemorySessionStore {
             return Err(full("sessions"));
         }
         state.sessions.insert(user.clone(), session.clone(), until);
-        self.tell(SessionEvent::Saved(user.clone()));
+        self.shared.changes.tell(SessionEvent::Saved(user.clone()));
         Ok(())
     }
 
@@ -210,7 +201,9 @@ impl SessionStore for MemorySessionStore {
         state.sessions.prune(Instant::now());
         let there_was_one = state.sessions.remove(user).is_some();
         if there_was_one {
-            self.tell(SessionEvent::Deleted(user.clone()));
+            self.shared
+                .changes
+                .tell(SessionEvent::Deleted(user.clone()));
         }
         Ok(there_was_one)
     }
@@ -236,14 +229,7 @@ impl SessionStore for MemorySessionStore {
     }
 
     async fn watch(&self) -> Result<SessionWatch, SessionError> {
-        let events = self.shared.events.subscribe();
-        Ok(Box::pin(stream::unfold(events, |mut events| async {
-            match events.recv().await {
-                Ok(event) => Some((event, events)),
-                Err(RecvError::Lagged(_)) => Some((SessionEvent::Missed, events)),
-                Err(RecvError::Closed) => None,
-            }
-        })))
+        Ok(self.shared.changes.watch())
     }
 
     async fn claim(&self, claim: &Claim<'_>) -> Result<Claimed, SessionError> {

@@ -3,7 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use slimy_rt::{GuildId, session::Guild};
+use slimy_rt::{
+    GuildId,
+    session::{Guild, MAX_WAITING_CHANGES},
+};
 
 use super::*;
 
@@ -117,7 +120,7 @@ async fn watchers_see_changes_in_order_from_when_they_began() {
 async fn a_watcher_that_lags_is_told_so_and_goes_on() {
     let store = MemorySessionStore::new();
     let mut watch = store.watch().await.unwrap();
-    for _ in 0..=MAX_WAITING_EVENTS {
+    for _ in 0..=MAX_WAITING_CHANGES {
         store
             .save(&user("a"), &session("g"), Expiry::Never)
             .await
@@ -125,7 +128,7 @@ async fn a_watcher_that_lags_is_told_so_and_goes_on() {
     }
     let events = ready(&mut watch);
     assert_eq!(events[0], SessionEvent::Missed);
-    assert_eq!(events.len(), 1 + MAX_WAITING_EVENTS);
+    assert_eq!(events.len(), 1 + MAX_WAITING_CHANGES);
     store
         .save(&user("b"), &session("g"), Expiry::Never)
         .await

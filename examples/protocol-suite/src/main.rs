@@ -18,7 +18,7 @@ use slimy_rt::{
     UserId,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Event, Namespace, Socket},
-    protocol::{AckData, EventData, session::Message},
+    protocol::{AckData, Arguments, EventData, session::Message},
     server::{
         Config, EngineApp, EngineSocket, Server,
         origin::Origins,
@@ -101,7 +101,7 @@ struct Anyone;
 #[async_trait::async_trait]
 impl Authenticator for Anyone {
     async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
-        let id = UserId::parse("guest").map_err(|e| AuthError::Invalid(e.to_string().into()))?;
+        let id = UserId::parse("guest")?;
         Ok(Identity::new(User::new(id, Role::Member)))
     }
 }
@@ -121,11 +121,8 @@ fn main_namespace() -> Namespace {
                 Err(e) => log(Err(e.into())),
             }
         })
-        .on("message-with-ack", |mut event: Event| async move {
-            let answer = AckData::from_arguments(event.arguments());
-            if let Some(ack) = event.take_ack() {
-                log(ack.send_data(&answer));
-            }
+        .on("message-with-ack", async |arguments: Arguments| {
+            AckData::from_arguments(&arguments)
         })
         .on("ask", |event: Event| async move {
             // What the client acknowledges comes back as an event: acks in the other direction.
@@ -145,7 +142,8 @@ fn main_namespace() -> Namespace {
 }
 
 async fn answer_back(socket: &Socket, question: &EventData) {
-    match socket.emit_with_ack(question, Duration::from_secs(1)).await {
+    let asking = socket.timeout(Duration::from_secs(1));
+    match asking.emit_data_with_ack(question).await {
         Ok(answer) => match EventData::from_arguments("answer", &answer) {
             Ok(event) => log(socket.emit_data(&event)),
             Err(e) => log(Err(e.into())),

@@ -19,6 +19,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use self::claims::{MAX_AVATAR_BYTES, MAX_NAME_BYTES};
+#[cfg(fuzzing)]
+pub use self::cookie::jwt_cookie;
 use super::{AuthError, Authenticator, Handshake, Identity, User};
 use crate::TokenId;
 

@@ -1,11 +1,18 @@
 //! Questions between nodes, and their answers.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::sync::mpsc;
 
 use super::Selection;
-use crate::{NodeId, Room, SocketId, UserId, protocol::EventData};
+use crate::{
+    NodeId, Room, SocketId, UserId,
+    protocol::{AckData, EventData},
+};
 
 /// How many answers may wait to be taken.
 const MAX_WAITING_REPLIES: usize = 1_024;
@@ -49,6 +56,25 @@ pub enum Request {
         /// The event.
         event: EventData,
     },
+    /// The same, and each node is to answer: by [`Reply::ServerEvent`].
+    ServerEventWithAck {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The event.
+        event: EventData,
+    },
+    /// Send an event to the selected sockets and collect what their clients answer: answered by [`Reply::Answers`], once all have
+    /// answered or the time is over, or by [`Reply::Refused`].
+    EmitWithAck {
+        /// Which sockets.
+        sockets: Selection,
+        /// The event.
+        event: EventData,
+        /// How long the clients have.
+        timeout: Duration,
+        /// Whether it may be dropped for a client that does not keep up.
+        volatile: bool,
+    },
 }
 
 /// A node's answer.
@@ -64,6 +90,27 @@ pub enum Reply {
         /// How many sockets it has.
         sockets: usize,
     },
+    /// To [`Request::ServerEventWithAck`].
+    ServerEvent {
+        /// The node that answers.
+        node: NodeId,
+        /// Its answer; `None` when it has no handler, or that one gave none.
+        answer: Option<AckData>,
+    },
+    /// To [`Request::EmitWithAck`].
+    Answers {
+        /// The node that answers.
+        node: NodeId,
+        /// What its sockets' clients answered.
+        answers: Vec<(SocketId, AckData)>,
+        /// Those of its sockets whose clients did not.
+        silent: Vec<SocketId>,
+    },
+    /// To [`Request::EmitWithAck`], when more sockets are meant than may be asked: none was.
+    Refused {
+        /// The node that answers.
+        node: NodeId,
+    },
 }
 
 /// A socket, as other nodes see it.
@@ -76,13 +123,57 @@ pub struct SocketSummary {
     pub user: UserId,
     /// The rooms it is in.
     pub rooms: Vec<Room>,
+    /// The namespace that it is in.
+    pub namespace: Arc<str>,
+    /// The node that it is connected to; `None` for a node without a broker.
+    pub node: Option<NodeId>,
+    /// The client's address, if it is told.
+    pub remote_addr: Option<IpAddr>,
+    /// When it was let in, if that is told.
+    pub connected_at: Option<SystemTime>,
 }
 
 impl SocketSummary {
-    /// A description of a socket.
+    /// A description of a socket, in the namespace `/`.
     #[must_use]
     pub fn new(id: SocketId, user: UserId, rooms: Vec<Room>) -> Self {
-        Self { id, user, rooms }
+        Self {
+            id,
+            user,
+            rooms,
+            namespace: "/".into(),
+            node: None,
+            remote_addr: None,
+            connected_at: None,
+        }
+    }
+
+    /// Sets the namespace.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Sets the node.
+    #[must_use]
+    pub fn node(mut self, node: NodeId) -> Self {
+        self.node = Some(node);
+        self
+    }
+
+    /// Sets the client's address.
+    #[must_use]
+    pub fn remote_addr(mut self, remote_addr: IpAddr) -> Self {
+        self.remote_addr = Some(remote_addr);
+        self
+    }
+
+    /// Sets when it was let in.
+    #[must_use]
+    pub fn connected_at(mut self, connected_at: SystemTime) -> Self {
+        self.connected_at = Some(connected_at);
+        self
     }
 }
 
@@ -96,6 +187,12 @@ impl ReplySink {
     pub fn channel() -> (Self, mpsc::Receiver<Reply>) {
         let (sender, receiver) = mpsc::channel(MAX_WAITING_REPLIES);
         (Self(sender), receiver)
+    }
+
+    /// Whether nobody waits for answers any more: a broker that keeps sinks may forget such a one.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Hands over an answer; says whether anyone still waits for it.

@@ -28,3 +28,20 @@ pub use self::{
     policy::{ChatRate, InvalidChatRate},
     service::{Chat, MessageCount},
 };
+
+/// What [`Chat`] makes of a payload: text, guild, whether admins only, id, whether the bot is asked; or the refusal's code.
+#[cfg(fuzzing)]
+pub fn parse_message(
+    payload: &str,
+    max_chars: usize,
+) -> Result<(String, String, bool, Option<String>, bool), String> {
+    let message = message::Incoming::parse(Some(payload), max_chars)
+        .map_err(|refusal| format!("{refusal:?}"))?;
+    Ok((
+        message.text.into_owned(),
+        message.guild.as_str().to_owned(),
+        message.admin_only,
+        message.id.map(|id| id.as_str().to_owned()),
+        message.request_bot,
+    ))
+}

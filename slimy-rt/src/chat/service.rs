@@ -26,7 +26,8 @@ use super::{
 use crate::{
     GuildId, MessageId, Room, UserId,
     auth::{Role, User},
-    events::{Broadcast, Emitter, Event, Namespace, Socket},
+    events::{Ack, Broadcast, Emitter, Namespace, Socket},
+    protocol::Arguments,
     session::{Guild, SessionStore},
     time::timestamp,
 };
@@ -92,7 +93,9 @@ impl Chat {
     #[must_use]
     pub fn install(self, namespace: Namespace) -> Namespace {
         let service = Arc::new(Service::new(self));
-        namespace.on(EVENT, move |event| Arc::clone(&service).handle(event))
+        namespace.on(EVENT, move |socket, arguments, ack| {
+            Arc::clone(&service).handle(socket, arguments, ack)
+        })
     }
 }
 
@@ -159,9 +162,7 @@ impl Service {
         }
     }
 
-    async fn handle(self: Arc<Self>, mut event: Event) {
-        let ack = event.take_ack();
-        let socket = event.socket();
+    async fn handle(self: Arc<Self>, socket: Socket, arguments: Arguments, ack: Ack) {
         let access = socket.access();
         let sender = Sender {
             user: &socket.identity().user,
@@ -176,28 +177,24 @@ impl Service {
             )
             .emit(EVENT, message)
         };
-        let received = self
-            .receive(sender, event.arguments().arg(0), publish)
-            .await;
+        let received = self.receive(sender, arguments.arg(0), publish).await;
 
         // The broadcast is queued by now, so the acknowledgement comes behind it.
-        if let Some(ack) = ack {
-            let sent = match &received {
-                Ok(received) => ack.send(&received.accepted),
-                Err(refusal) => ack.send(refusal),
-            };
-            if let Err(error) = sent {
-                tracing::debug!(
-                    error = &error as &dyn StdError,
-                    "a sender left before its acknowledgement"
-                );
-            }
+        let sent = match &received {
+            Ok(received) => ack.send(&received.accepted),
+            Err(refusal) => ack.send(refusal),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(
+                error = &error as &dyn StdError,
+                "a sender left before its acknowledgement"
+            );
         }
         if let Ok(Received {
             asked: Some(asked), ..
         }) = received
         {
-            self.ask(socket, asked);
+            self.ask(&socket, asked);
         }
     }
 

@@ -1,103 +1,252 @@
-//! A namespace's handlers.
+//! A namespace and its handlers.
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{Event, Socket};
-use crate::protocol::DisconnectReason;
-
-type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
-type OnConnect = Arc<dyn Fn(Socket) -> BoxFuture + Send + Sync>;
-type OnEvent = Arc<dyn Fn(Event) -> BoxFuture + Send + Sync>;
-type OnDisconnect = Arc<dyn Fn(Socket, DisconnectReason) -> BoxFuture + Send + Sync>;
+use super::{
+    Event, IntoAck, Rejection, ServerSideEvent, Socket,
+    answer::ConnectError,
+    handler::{Disconnect, Erased, Handler, erase},
+    pattern::Pattern,
+    state::Requirements,
+};
+use crate::protocol::AckData;
 
 /// A namespace and what happens in it.
 ///
+/// Handlers are async functions of *extractors*: what they name as their arguments, they get.
 /// ```
-/// use slimy_rt::events::{Event, Namespace, Socket};
+/// use slimy_rt::events::{Answer, Namespace, Payload, Rejection, Socket};
 ///
-/// let namespace = Namespace::new("/")
-///     .on_connect(|socket: Socket| async move { tracing::info!(id = %socket.id(), "hello") })
-///     .on("echo", |mut event: Event| async move {
-///         let text: Option<String> = event.arguments().parse(0).ok();
-///         if let Some(ack) = event.take_ack() {
-///             if let Err(e) = ack.send(&text) {
-///                 tracing::debug!(error = %e, "the client has gone");
-///             }
-///         }
-///     });
+/// async fn joined(socket: Socket) {
+///     tracing::info!(id = %socket.id(), "hello");
+/// }
+///
+/// async fn shout(Payload(text): Payload<String>) -> Result<Answer<String>, Rejection> {
+///     match text.is_empty() {
+///         true => Err(Rejection::new("empty", "there is nothing to shout")),
+///         false => Ok(Answer(text.to_uppercase())),
+///     }
+/// }
+///
+/// let namespace = Namespace::new("/").on_connect(joined).on("shout", shout);
 /// ```
+///
+/// Handlers of one socket run one at a time, in the order in which its events came, unless they were added by [`on_concurrent`](Self::on_concurrent). One
+/// that panics or takes longer than `handler_timeout` ends alone: the client that asked for an answer gets `server_error`.
+///
+/// # Namespaces that come and go
+/// A name with segments in braces is a pattern: `/tenants/{tenant}` answers to `/tenants/a` and `/tenants/b`, which are two namespaces with the same handlers. Each is
+/// there while it has sockets; [`Socket::param`] says what stood in the braces. Exact names come first, then patterns in the order in which they were added.
 pub struct Namespace {
-    name: Arc<str>,
+    pattern: Pattern,
     handlers: Handlers,
 }
+
+pub(crate) type OnEvent = Erased<Event, ()>;
+pub(crate) type OnServerSide = Erased<ServerSideEvent, Option<AckData>>;
 
 /// What happens in a namespace.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
-    pub(crate) on_connect: Option<OnConnect>,
-    pub(crate) on_event: HashMap<Box<str>, OnEvent>,
-    pub(crate) on_disconnect: Option<OnDisconnect>,
+    pub(crate) connect_middleware: Vec<Erased<Socket, Result<(), ConnectError>>>,
+    pub(crate) event_middleware: Vec<Erased<Event, Result<(), Rejection>>>,
+    pub(crate) on_connect: Option<Erased<Socket, ()>>,
+    on_event: HashMap<Box<str>, Listener>,
+    fallback: Option<Listener>,
+    pub(crate) on_disconnect: Option<Erased<Disconnect, ()>>,
+    pub(crate) on_server_side: HashMap<Box<str>, OnServerSide>,
+    pub(crate) requirements: Requirements,
+}
+
+/// What handles an event.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) handler: OnEvent,
+    /// The socket's next events do not wait for it.
+    pub(crate) concurrent: bool,
 }
 
 impl Namespace {
-    /// The namespace of that name: `/`, or `/` and more. The server's builder refuses another.
+    /// The namespace of that name: `/`, or `/` and more, without commas and question marks. A name with `{segments}` is a pattern. The server's `build` refuses another.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::with(Pattern::new(name))
+    }
+
+    /// Namespaces that come and go, for all names that the function accepts. It is called for each client that asks for a name, before anything is known of the client: keep it cheap.
+    #[must_use]
+    pub fn matching(accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self::with(Pattern::Matching(Arc::new(accepts)))
+    }
+
+    fn with(pattern: Pattern) -> Self {
         Self {
-            name: name.into(),
+            pattern,
             handlers: Handlers::default(),
         }
     }
 
-    /// Called when a socket has been let in, before any of its events.
+    /// Asked before a socket is let in, after the authenticator and the session store have accepted its user. Several are asked in the order in which they were added;
+    /// the first error refuses the socket, and the client's `connect_error` gets its message and data.
+    ///
+    /// The socket is not connected yet: it has an identity and takes data, but joins no room and receives nothing.
     #[must_use]
-    pub fn on_connect<F, R>(mut self, handler: F) -> Self
+    pub fn connect_middleware<H, Args>(mut self, middleware: H) -> Self
     where
-        F: Fn(Socket) -> R + Send + Sync + 'static,
-        R: Future<Output = ()> + Send + 'static,
+        Args: 'static,
+        H: Handler<Socket, Args, Output = Result<(), ConnectError>>,
     {
-        let handler = Arc::new(handler);
-        // The call itself belongs into the future: a panic in either is caught where it is polled.
-        self.handlers.on_connect = Some(Arc::new(move |socket| {
-            let handler = Arc::clone(&handler);
-            Box::pin(async move { handler(socket).await })
-        }));
+        H::requires(self.handlers.requirements.of("a connect middleware"));
+        let middleware = erase(middleware, |result| match result {
+            Ok(answer) => answer,
+            Err(rejection) => Err(rejection.into()),
+        });
+        self.handlers.connect_middleware.push(middleware);
+        self
+    }
+
+    /// Asked before each event's handler, in the order in which they were added. The first rejection is the client's answer, and the handler is not called.
+    #[must_use]
+    pub fn event_middleware<H, Args>(mut self, middleware: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Event, Args, Output = Result<(), Rejection>>,
+    {
+        H::requires(self.handlers.requirements.of("an event middleware"));
+        let middleware = erase(middleware, |result| result?);
+        self.handlers.event_middleware.push(middleware);
+        self
+    }
+
+    /// Called when a socket has been let in, before any of its events. A second one replaces the first.
+    #[must_use]
+    pub fn on_connect<H, Args>(mut self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Socket, Args, Output = ()>,
+    {
+        H::requires(self.handlers.requirements.of("the handler `on_connect`"));
+        self.handlers.on_connect = Some(erase(handler, log_rejection));
         self
     }
 
     /// Called for each event of that name. A second handler for a name replaces the first.
     #[must_use]
-    pub fn on<F, R>(mut self, event: &str, handler: F) -> Self
+    pub fn on<H, Args>(mut self, event: &str, handler: H) -> Self
     where
-        F: Fn(Event) -> R + Send + Sync + 'static,
-        R: Future<Output = ()> + Send + 'static,
+        Args: 'static,
+        H: Handler<Event, Args>,
+        H::Output: IntoAck,
     {
-        let handler = Arc::new(handler);
-        let handler: OnEvent = Arc::new(move |event| {
-            let handler = Arc::clone(&handler);
-            Box::pin(async move { handler(event).await })
-        });
-        self.handlers.on_event.insert(event.into(), handler);
+        let listener = self.listener(format!("the handler of {event:?}"), handler, false);
+        self.handlers.on_event.insert(event.into(), listener);
         self
     }
 
-    /// Called when a socket has left the namespace, after its last event's handler has ended.
+    /// As [`on`](Self::on), but the socket's next events do not wait for this handler: for what takes long and needs no order. It begins in its event's turn. At most
+    /// [`max_concurrent_handlers`](crate::server::Config::max_concurrent_handlers) run for a socket; then its next events do wait.
     #[must_use]
-    pub fn on_disconnect<F, R>(mut self, handler: F) -> Self
+    pub fn on_concurrent<H, Args>(mut self, event: &str, handler: H) -> Self
     where
-        F: Fn(Socket, DisconnectReason) -> R + Send + Sync + 'static,
-        R: Future<Output = ()> + Send + 'static,
+        Args: 'static,
+        H: Handler<Event, Args>,
+        H::Output: IntoAck,
     {
-        let handler = Arc::new(handler);
-        self.handlers.on_disconnect = Some(Arc::new(move |socket, reason| {
-            let handler = Arc::clone(&handler);
-            Box::pin(async move { handler(socket, reason).await })
-        }));
+        let listener = self.listener(format!("the handler of {event:?}"), handler, true);
+        self.handlers.on_event.insert(event.into(), listener);
         self
     }
 
-    pub(crate) fn into_parts(self) -> (Arc<str>, Handlers) {
-        (self.name, self.handlers)
+    /// Called for each event that has no handler of its own. Without it such events are ignored.
+    #[must_use]
+    pub fn fallback<H, Args>(mut self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Event, Args>,
+        H::Output: IntoAck,
+    {
+        let listener = self.listener("the fallback handler".into(), handler, false);
+        self.handlers.fallback = Some(listener);
+        self
+    }
+
+    /// Called when a socket has left the namespace, after its last event's handler has ended. A second one replaces the first.
+    #[must_use]
+    pub fn on_disconnect<H, Args>(mut self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Disconnect, Args, Output = ()>,
+    {
+        H::requires(self.handlers.requirements.of("the handler `on_disconnect`"));
+        self.handlers.on_disconnect = Some(erase(handler, log_rejection));
+        self
+    }
+
+    /// Called for each server-side event of that name that another node sends. What it returns answers
+    /// [`server_side_emit_with_ack`](super::Emitter::server_side_emit_with_ack).
+    #[must_use]
+    pub fn on_server_side<H, Args>(mut self, event: &str, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<ServerSideEvent, Args>,
+        H::Output: IntoAck,
+    {
+        let name = format!("the handler of the server-side event {event:?}");
+        H::requires(self.handlers.requirements.of(name));
+        let handler = erase(handler, |result| {
+            let data = match result {
+                Ok(answer) => answer.into_ack(),
+                Err(rejection) => rejection.into_ack(),
+            };
+            data.unwrap_or_else(|error| {
+                tracing::error!(%error, "an answer to a server-side event cannot be sent");
+                None
+            })
+        });
+        self.handlers.on_server_side.insert(event.into(), handler);
+        self
+    }
+
+    fn listener<H, Args>(&mut self, name: String, handler: H, concurrent: bool) -> Listener
+    where
+        Args: 'static,
+        H: Handler<Event, Args>,
+        H::Output: IntoAck,
+    {
+        H::requires(self.handlers.requirements.of(name));
+        let handler = Arc::new(handler);
+        let handler: OnEvent = Arc::new(move |event: Event| {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move {
+                let ack = event.ack();
+                match handler.call(event).await {
+                    Ok(answer) => ack.answer(answer),
+                    Err(rejection) => ack.answer(rejection),
+                }
+            })
+        });
+        Listener {
+            handler,
+            concurrent,
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Pattern, Handlers) {
+        (self.pattern, self.handlers)
+    }
+}
+
+impl Handlers {
+    /// What handles events of that name.
+    pub(crate) fn listener(&self, event: &str) -> Option<&Listener> {
+        self.on_event.get(event).or(self.fallback.as_ref())
+    }
+}
+
+/// Nobody waits for an answer here.
+fn log_rejection(result: Result<(), Rejection>) {
+    if let Err(rejection) = result {
+        tracing::warn!(code = rejection.code(), %rejection, "a handler was not called");
     }
 }
 
@@ -111,7 +260,7 @@ impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events = self.handlers.on_event.keys();
         f.debug_struct("Namespace")
-            .field("name", &self.name)
+            .field("name", &self.pattern)
             .field("events", &events)
             .finish()
     }

@@ -6,19 +6,23 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::{Ack, AckError, EmitError, Emitter, PendingAcks};
+use super::{
+    AckError, Broadcast, EmitError, Emitter, IntoRoom, JoinError, PendingAcks, SocketEmit, States,
+    state::SocketData,
+};
 use crate::{
     Room, SocketId,
     auth::{Handshake, Identity},
+    broker::SocketSummary,
     protocol::{Arguments, DisconnectReason, EventData, Frame},
     server::{
-        Access, Bound, Core, TooManyRooms,
+        Access, Config, Core, Stats,
         link::{Command, Key, LinkRef},
     },
 };
@@ -39,10 +43,12 @@ pub(crate) struct SocketInner {
     rooms: Mutex<Vec<Room>>,
     acks: Mutex<PendingAcks>,
     connected: AtomicBool,
+    connected_at: OnceLock<SystemTime>,
     /// Its user's session changed while it was being let in.
     changed: AtomicBool,
     /// It was ended, perhaps before it was let in, with this notice.
     ended: OnceLock<Option<&'static str>>,
+    data: SocketData,
 }
 
 impl SocketInner {
@@ -65,8 +71,10 @@ impl SocketInner {
             rooms: Mutex::default(),
             acks: Mutex::default(),
             connected: AtomicBool::new(false),
+            connected_at: OnceLock::new(),
             changed: AtomicBool::new(false),
             ended: OnceLock::new(),
+            data: SocketData::default(),
         }
     }
 }
@@ -128,44 +136,54 @@ impl Socket {
         self.send_frame(Frame::event(self.namespace(), None, event), false)
     }
 
-    /// Sends an event and waits for the client's answer.
+    /// Sends an event with one argument and waits for the client's answer, within `Config::ack_timeout`.
     ///
     /// # Errors
-    /// When the event is not sent, no answer comes within `timeout`, or too many are awaited.
+    /// When the event is not sent, no answer comes in time, or too many are awaited.
     ///
     /// # Cancellation
-    /// Dropping the future gives the answer up; the event has been sent all the same.
-    pub async fn emit_with_ack(
+    /// Dropping the future gives the answer up; if it was polled, the event has been sent all the same.
+    pub async fn emit_with_ack<T: Serialize + Sync + ?Sized>(
         &self,
-        event: &EventData,
-        timeout: Duration,
+        event: &str,
+        payload: &T,
     ) -> Result<Arguments, AckError> {
-        let bound = self.0.core.config.max_pending_acks;
-        let begun = self.acks().begin(bound);
-        let (id, answer) = begun.ok_or_else(|| {
-            self.0.core.stats.reached(Bound::MaxPendingAcks);
-            AckError::TooMany(bound)
-        })?;
-        let forget = ForgetAck { socket: self, id };
-        self.send_frame(Frame::event(self.namespace(), Some(id), event), false)?;
-        let answer = tokio::time::timeout(timeout, answer).await;
-        drop(forget);
-        answer
-            .map_err(|_| AckError::Timeout(timeout))?
-            .map_err(|_| AckError::Disconnected)
+        SocketEmit::new(self).emit_with_ack(event, payload).await
+    }
+
+    /// Waits so long for an answer, instead of `Config::ack_timeout`.
+    pub fn timeout(&self, timeout: Duration) -> SocketEmit<'_> {
+        SocketEmit::new(self).timeout(timeout)
+    }
+
+    /// What is sent may be dropped when the client does not keep up.
+    pub fn volatile(&self) -> SocketEmit<'_> {
+        SocketEmit::new(self).volatile()
     }
 
     /// Joins a room. What is sent to the room from now on reaches this socket.
     ///
     /// # Errors
-    /// When the socket is in as many rooms as it may be.
-    pub fn join(&self, room: Room) -> Result<(), TooManyRooms> {
-        self.0.core.sequencer.join(self, &room)
+    /// When the socket is in as many rooms as it may be, is not connected, or the name is none.
+    pub fn join(&self, room: impl IntoRoom) -> Result<(), JoinError> {
+        self.0.core.sequencer.join(self, &room.into_room()?)
     }
 
-    /// Leaves a room.
-    pub fn leave(&self, room: &Room) {
-        self.0.core.sequencer.leave(self, room);
+    /// Leaves a room. A name that no room can have is one that it is not in.
+    pub fn leave(&self, room: impl IntoRoom) {
+        if let Ok(room) = room.into_room() {
+            self.0.core.sequencer.leave(self, &room);
+        }
+    }
+
+    /// To the members of a room, but not to this socket itself.
+    pub fn to(&self, room: impl IntoRoom) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// To everyone else in the namespace.
+    pub fn broadcast(&self) -> Broadcast {
+        self.emitter().except(self.id())
     }
 
     /// The rooms it is in, in no order.
@@ -186,13 +204,33 @@ impl Socket {
             .send(Command::Close(DisconnectReason::ForcedServerClose));
     }
 
+    /// What stands in this namespace's name where its pattern has `{name}`: in `/tenants/a` of `/tenants/{tenant}`, `tenant` is `a`.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let pattern = self.0.core.pattern(&self.0.namespace)?;
+        pattern.parameter(&self.0.namespace, name)
+    }
+
+    /// Keeps a value with this socket, in place of one of the same type, which is given back.
+    pub fn set_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        self.0.data.set(value)
+    }
+
+    /// The value of this type that is kept with this socket.
+    #[must_use]
+    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.data.find()
+    }
+
+    /// Takes the value of this type away.
+    pub fn remove_data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.data.remove()
+    }
+
     /// Sends to others in the same namespace.
     #[must_use]
     pub fn emitter(&self) -> Emitter {
-        Emitter::new(
-            Arc::clone(&self.0.core.sequencer),
-            Arc::clone(&self.0.namespace),
-        )
+        Emitter::new(Arc::clone(&self.0.core), Arc::clone(&self.0.namespace))
     }
 
     /// Ends this socket, after a `session:ended` event when there is a reason to tell.
@@ -221,6 +259,10 @@ impl Socket {
         Ok(())
     }
 
+    pub(crate) fn shared_namespace(&self) -> &Arc<str> {
+        &self.0.namespace
+    }
+
     pub(crate) fn key(&self) -> Key {
         self.0.link.key
     }
@@ -238,11 +280,14 @@ impl Socket {
     }
 
     pub(crate) fn set_connected(&self, connected: bool) {
+        if connected {
+            self.0.connected_at.get_or_init(SystemTime::now);
+        }
         self.0.connected.store(connected, Ordering::SeqCst);
     }
 
-    pub(crate) fn new_ack(&self, id: u64) -> Ack {
-        Ack::new(self.clone(), id)
+    pub(crate) fn states(&self) -> &States {
+        &self.0.core.states
     }
 
     /// Notes that the user's session changed before the socket was let in. Whoever marks looks at `is_connected` afterwards, and who
@@ -253,6 +298,60 @@ impl Socket {
 
     pub(crate) fn take_changed(&self) -> bool {
         self.0.changed.swap(false, Ordering::SeqCst)
+    }
+
+    /// When it was let into the namespace; `None` before that.
+    #[must_use]
+    pub fn connected_at(&self) -> Option<SystemTime> {
+        self.0.connected_at.get().copied()
+    }
+
+    /// How many answers are awaited from its client.
+    #[must_use]
+    pub fn pending_acks(&self) -> usize {
+        self.acks().len()
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.core.stats
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.core.config
+    }
+
+    /// What other nodes and programs may know of it.
+    pub(crate) fn summary(&self) -> SocketSummary {
+        let user = self.identity().user.id.clone();
+        let mut summary = SocketSummary::new(self.id().clone(), user, self.rooms())
+            .namespace(Arc::clone(&self.0.namespace))
+            .remote_addr(self.handshake().remote_addr());
+        if let Some(cluster) = &self.0.core.cluster {
+            summary = summary.node(cluster.node().clone());
+        }
+        match self.connected_at() {
+            Some(at) => summary.connected_at(at),
+            None => summary,
+        }
+    }
+
+    /// Joins rooms for someone who is not there to be told why not.
+    pub(crate) fn join_or_log(&self, rooms: &[Room]) {
+        for room in rooms {
+            match self.join(room) {
+                // It has left since it was selected.
+                Ok(()) | Err(JoinError::NotConnected) => {}
+                Err(e) => tracing::warn!(socket = %self.id(), %room, error = %e, "not joined"),
+            }
+        }
+    }
+
+    pub(crate) fn disconnect_or_close(&self, close: bool) {
+        if close {
+            self.close();
+        } else {
+            self.disconnect();
+        }
     }
 }
 
@@ -271,17 +370,5 @@ impl fmt::Debug for Socket {
             .field("namespace", &self.0.namespace)
             .field("user", &self.0.identity.user.id)
             .finish_non_exhaustive()
-    }
-}
-
-/// Gives an awaited answer up, also when the waiting future is dropped.
-struct ForgetAck<'a> {
-    socket: &'a Socket,
-    id: u64,
-}
-
-impl Drop for ForgetAck<'_> {
-    fn drop(&mut self) {
-        self.socket.acks().forget(self.id);
     }
 }

@@ -112,11 +112,24 @@ impl Arguments {
     /// an escaped lone surrogate is no `String`.
     pub fn parse<T: DeserializeOwned>(&self, index: usize) -> Result<T, ArgumentError> {
         let text = self.arg(index).ok_or(ArgumentError::Missing { index })?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        // The packet's nesting was bounded when it was decoded.
-        deserializer.disable_recursion_limit();
-        T::deserialize(&mut deserializer).map_err(|source| ArgumentError::Invalid { index, source })
+        deserialize(text).map_err(|source| ArgumentError::Invalid { index, source })
     }
+
+    /// Parses all arguments as one sequence: a tuple with one type for each, or a `Vec`.
+    ///
+    /// # Errors
+    /// [`ArgumentError::InvalidArguments`] when they are not a `T`.
+    pub fn parse_all<T: DeserializeOwned>(&self) -> Result<T, ArgumentError> {
+        let text = format!("[{}]", self.elements_json());
+        deserialize(&text).map_err(|source| ArgumentError::InvalidArguments { source })
+    }
+}
+
+fn deserialize<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    // The packet's nesting was bounded when it was decoded.
+    deserializer.disable_recursion_limit();
+    T::deserialize(&mut deserializer)
 }
 
 /// Shows sizes only: arguments are the users' own.
@@ -144,6 +157,12 @@ pub enum ArgumentError {
     Invalid {
         /// The argument that was asked for, from 0.
         index: usize,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The arguments together are of another type, or of another number.
+    #[error("the arguments are not what is expected")]
+    InvalidArguments {
         /// Where and why.
         source: serde_json::Error,
     },

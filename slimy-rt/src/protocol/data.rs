@@ -28,6 +28,9 @@ pub enum EncodeError {
     /// A text that should be an event's array is not: it needs a name first.
     #[error("not the array of an event")]
     NotAnEvent,
+    /// A text that should be an answer's array is not.
+    #[error("not the array of an answer")]
+    NotAnArray,
     /// There are more attachments than clients accept: 10.
     #[error("too many attachments")]
     TooManyAttachments,
@@ -237,6 +240,34 @@ impl EventData {
     }
 }
 
+/// An event of another node, to be read like a client's.
+impl From<EventData> for Event {
+    fn from(event: EventData) -> Self {
+        let Array { json, attachments } = event.0;
+        let (name, start) = event_name(&json).unwrap_or((Cow::Borrowed(""), json.len()));
+        Self {
+            name: ByteString::from(&*name),
+            arguments: Arguments {
+                start,
+                json: json.clone(),
+                attachments,
+            },
+        }
+    }
+}
+
+/// An answer of another node, to be read like a client's.
+impl From<AckData> for Arguments {
+    fn from(ack: AckData) -> Self {
+        let Array { json, attachments } = ack.0;
+        Self {
+            start: json::skip_whitespace(json.as_bytes(), 1),
+            json,
+            attachments,
+        }
+    }
+}
+
 /// A received event, to be sent on as it is.
 impl From<Event> for EventData {
     fn from(event: Event) -> Self {
@@ -277,6 +308,23 @@ impl AckData {
             json: ByteString::from_static("[]"),
             attachments: Vec::new(),
         })
+    }
+
+    /// An answer that someone else serialised: the text of its array and its attachments.
+    ///
+    /// # Errors
+    /// Everything that would make a client refuse it: see [`EncodeError`].
+    pub fn from_parts(json: ByteString, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
+        check(&json)?;
+        let json = json.slice_ref(json::trim(&json));
+        if !json.starts_with('[') {
+            return Err(EncodeError::NotAnArray);
+        }
+        let array = Array {
+            json,
+            attachments: Vec::new(),
+        };
+        array.with_attachments(attachments).map(Self)
     }
 
     /// Received arguments as the answer, attachments included.

@@ -362,7 +362,7 @@ impl Decoder {
             return Err(PacketError::NamespaceTooLong);
         }
         // Echoed in a polling payload, a control character could pass for a separator.
-        if name.bytes().any(|b| b.is_ascii_control()) {
+        if name.chars().any(char::is_control) {
             return Err(PacketError::IllegalNamespace);
         }
         Ok((text.slice_ref(name), rest))

@@ -288,6 +288,7 @@ fn illegal_payloads() {
         ("29007199254740992[\"a\"]", IllegalAckId),
         ("299999999999999999999999[\"a\"]", IllegalAckId),
         ("0/\u{1e}", IllegalNamespace),
+        ("0/\u{9b}", IllegalNamespace),
     ] {
         assert_eq!(error(text), expected, "{text}");
     }

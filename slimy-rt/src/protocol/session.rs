@@ -274,7 +274,9 @@ impl Session {
         if let Some(paused_at) = self.paused_at.take()
             && let Heartbeat::PongBy(by) = &mut self.heartbeat
         {
-            *by += now.saturating_duration_since(paused_at);
+            // Only what stood still since the ping counts.
+            let pinged_at = *by - self.times.ping_timeout;
+            *by += now.saturating_duration_since(paused_at.max(pinged_at));
         }
     }
 
@@ -310,6 +312,10 @@ impl Session {
             Heartbeat::PingAt(at) if now >= at => {
                 // Counted from when the ping was due, so that a late driver does not lengthen the client's time.
                 self.heartbeat = Heartbeat::PongBy(at + self.times.ping_timeout);
+                // A pause that began earlier takes nothing from this pong's time.
+                if let Some(paused_at) = &mut self.paused_at {
+                    *paused_at = at.max(*paused_at);
+                }
                 Some(Due::Ping)
             }
             Heartbeat::PongBy(by) if now >= by && self.paused_at.is_none() => {

@@ -1,7 +1,6 @@
 //! Puts a server together, and refuses what would not work.
 
 use std::{
-    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
     time::Instant,
@@ -15,7 +14,7 @@ use super::{
     admission::Admission,
     authorization::Authorization,
     cluster::Cluster,
-    core::{Core, Program},
+    core::{Core, Namespaces, Program},
     engine_app::EngineApp,
     forwarded::TrustedProxies,
     origin::Origins,
@@ -28,7 +27,7 @@ use crate::{
     NodeId,
     auth::{AuthError, Authenticator, Handshake, Identity},
     broker::RoomBroker,
-    events::{Handlers, Namespace},
+    events::{Namespace, Pattern, States},
     protocol::Frame,
     session::SessionStore,
 };
@@ -44,6 +43,7 @@ pub struct ServerBuilder {
     origins: Origins,
     proxies: TrustedProxies,
     namespaces: Vec<Namespace>,
+    states: States,
     app: Option<Arc<dyn EngineApp>>,
 }
 
@@ -55,11 +55,25 @@ pub enum BuildError {
     #[error("there is no namespace: add one, such as `Namespace::new(\"/\")`")]
     NoNamespace,
     /// A namespace's name is malformed.
-    #[error("the namespace {0:?} must begin with `/` and contain neither `,` nor `?`")]
+    #[error(
+        "the namespace {0:?} must begin with `/` and contain neither `,` nor `?`; a `{{parameter}}` must be a whole segment with a name of its own"
+    )]
     NamespaceName(Box<str>),
     /// A namespace is there twice.
     #[error("the namespace {0:?} is there twice")]
     NamespaceTwice(Box<str>),
+    /// A handler takes a state that nobody gave.
+    #[error(
+        "in the namespace {namespace:?}, {handler} takes a `State<{state}>`: give one with `ServerBuilder::state`"
+    )]
+    MissingState {
+        /// The state's type.
+        state: &'static str,
+        /// The namespace.
+        namespace: Box<str>,
+        /// Who takes it.
+        handler: Box<str>,
+    },
     /// A field of the configuration makes no sense.
     #[error("the configuration makes no sense: {0}")]
     Config(Box<str>),
@@ -79,6 +93,7 @@ impl ServerBuilder {
             origins: Origins::own(),
             proxies: TrustedProxies::none(),
             namespaces: Vec::new(),
+            states: States::default(),
             app: None,
         }
     }
@@ -139,6 +154,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Gives handlers a state, which they take as [`State<S>`](crate::events::State). One of the same type is replaced.
+    #[must_use]
+    pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
+        self.states.insert(state);
+        self
+    }
+
     /// Builds the server and starts its tasks.
     ///
     /// # Errors
@@ -151,7 +173,7 @@ impl ServerBuilder {
         let (stats, stop) = (Arc::new(Stats::default()), CancellationToken::new());
         let program = match self.app {
             Some(app) => Program::Engine(app),
-            None => Program::SocketIo(collect(self.namespaces)?),
+            None => Program::SocketIo(collect(self.namespaces, &self.states)?),
         };
 
         let workers = runtime.metrics().num_workers();
@@ -174,7 +196,7 @@ impl ServerBuilder {
             .broker
             .map(|broker| Arc::new(Cluster::new(self.node.clone(), broker, Arc::clone(&stats))));
         let names = match &program {
-            Program::SocketIo(namespaces) => namespaces.keys().cloned().collect(),
+            Program::SocketIo(namespaces) => namespaces.fixed.keys().cloned().collect(),
             Program::Engine(_) => Vec::new(),
         };
         let sequencer = Arc::new(Sequencer::new(
@@ -182,17 +204,12 @@ impl ServerBuilder {
             queues,
             cluster.clone(),
             Arc::clone(&stats),
-            self.config.max_rooms_per_socket,
+            &self.config,
         ));
         let authorization = Arc::new(Authorization::new(self.authenticator, self.sessions));
         let wheel = Arc::new(Wheel::new(self.config.tick()));
 
         let background = TaskTracker::new();
-        if let Some(cluster) = &cluster {
-            cluster.deliver_to(&sequencer);
-            let run = Arc::clone(cluster).run(stop.clone());
-            background.spawn(vital("the broker's task", stop.clone(), run));
-        }
         let follow = Arc::clone(&authorization).follow(Arc::clone(&sequencer), stop.clone());
         background.spawn(vital("the session store's follower", stop.clone(), follow));
         let (turning, stopped) = (Arc::clone(&wheel), stop.clone());
@@ -206,6 +223,7 @@ impl ServerBuilder {
             origins: self.origins,
             proxies: self.proxies,
             program,
+            states: self.states,
             sequencer,
             cluster,
             authorization,
@@ -219,6 +237,12 @@ impl ServerBuilder {
             closing: AtomicBool::new(false),
             flush_by: OnceLock::new(),
         });
+        if let Some(cluster) = &core.cluster {
+            cluster.attach(&core);
+            let run = Arc::clone(cluster).run(core.stop.clone());
+            let run = vital("the broker's task", core.stop.clone(), run);
+            core.background.spawn(run);
+        }
         Ok(Server::new(core))
     }
 }
@@ -231,22 +255,35 @@ async fn vital(name: &'static str, stop: CancellationToken, task: impl Future<Ou
     }
 }
 
-fn collect(namespaces: Vec<Namespace>) -> Result<HashMap<Arc<str>, Arc<Handlers>>, BuildError> {
-    let mut collected = HashMap::new();
+fn collect(namespaces: Vec<Namespace>, states: &States) -> Result<Namespaces, BuildError> {
+    let mut collected = Namespaces::default();
     for namespace in namespaces {
-        let (name, handlers) = namespace.into_parts();
-        let has_bad = |c: char| c == ',' || c == '?' || c.is_control();
-        if !name.starts_with('/') || name.contains(has_bad) {
-            return Err(BuildError::NamespaceName((*name).into()));
+        let (pattern, handlers) = namespace.into_parts();
+        if !pattern.is_valid() {
+            return Err(BuildError::NamespaceName(pattern.to_string().into()));
         }
-        if collected
-            .insert(Arc::clone(&name), Arc::new(handlers))
-            .is_some()
-        {
-            return Err(BuildError::NamespaceTwice((*name).into()));
+        if let Some(missing) = states.missing(&handlers.requirements) {
+            return Err(BuildError::MissingState {
+                state: missing.name,
+                namespace: pattern.to_string().into(),
+                handler: missing.handler.clone(),
+            });
+        }
+        let handlers = Arc::new(handlers);
+        match pattern {
+            Pattern::Exact(name) => {
+                if collected
+                    .fixed
+                    .insert(Arc::clone(&name), handlers)
+                    .is_some()
+                {
+                    return Err(BuildError::NamespaceTwice((*name).into()));
+                }
+            }
+            pattern => collected.dynamic.push((pattern, handlers)),
         }
     }
-    if collected.is_empty() {
+    if collected.fixed.is_empty() && collected.dynamic.is_empty() {
         return Err(BuildError::NoNamespace);
     }
     Ok(collected)

@@ -1,5 +1,7 @@
 //! Between this node and the broker: the queue of publications that wait, their numbers, retry, and what other nodes sent.
 
+mod requests;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
@@ -13,14 +15,15 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{lock, sequencer::Sequencer, stats::Stats};
+use self::requests::Requests;
+pub(crate) use self::requests::for_each;
+use super::{Core, lock, stats::Stats};
 use crate::{
     NodeId,
     broker::{
         Audience, BrokerError, BrokerEvents, Delivered, Health, Interest, NodeInfo, Position,
-        Publication, Reply, ReplySink, Request, RoomBroker, Selection, SocketSummary,
+        Publication, ReplySink, Request, RoomBroker,
     },
-    events::Socket,
     protocol::EventData,
 };
 
@@ -46,7 +49,8 @@ pub(crate) struct Cluster {
     /// The last number seen of each publishing node.
     seen: Mutex<HashMap<NodeId, u64>>,
     up: AtomicBool,
-    sequencer: OnceLock<Weak<Sequencer>>,
+    requests: Requests,
+    core: OnceLock<Weak<Core>>,
     stats: Arc<Stats>,
 }
 
@@ -69,15 +73,16 @@ impl Cluster {
             emptied: Notify::new(),
             seen: Mutex::default(),
             up: AtomicBool::new(false),
-            sequencer: OnceLock::new(),
+            requests: Requests::new(),
+            core: OnceLock::new(),
             stats,
         }
     }
 
-    /// Says where publications of other nodes go. Weak, since the sequencer holds this.
-    pub(crate) fn deliver_to(&self, sequencer: &Arc<Sequencer>) {
+    /// Says what publications and requests of other nodes are for. Weak, since it holds this.
+    pub(crate) fn attach(&self, core: &Arc<Core>) {
         // Set once, by the builder.
-        let _ = self.sequencer.set(Arc::downgrade(sequencer));
+        let _ = self.core.set(Arc::downgrade(core));
     }
 
     pub(crate) fn interest(&self, change: Interest<'_>) {
@@ -107,11 +112,12 @@ impl Cluster {
         self.arrived.notify_one();
     }
 
-    /// Publishes what is queued until `stop`, and leaves the cluster.
+    /// Publishes what is queued, and deals with what others ask, until `stop` or the server's end, and leaves the cluster.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.publish_forever() => {}
+            () = self.serve_requests() => {}
         }
         self.broker.stop().await;
     }
@@ -229,31 +235,25 @@ impl Cluster {
         true
     }
 
-    fn selected(&self, selection: &Selection) -> Vec<Socket> {
-        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else {
-            return Vec::new();
-        };
-        match selection {
-            Selection::Audience {
-                namespace,
-                audience,
-            } => sequencer.select(namespace, audience),
-            Selection::Socket(id) => sequencer.socket(id).into_iter().collect(),
-        }
+    /// This node's name.
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    fn core(&self) -> Option<Arc<Core>> {
+        self.core.get().and_then(Weak::upgrade)
     }
 }
 
 #[async_trait]
 impl BrokerEvents for Cluster {
     async fn publications(&self, batch: &[Delivered]) {
-        let Some(sequencer) = self.sequencer.get().and_then(Weak::upgrade) else {
-            return;
-        };
+        let Some(core) = self.core() else { return };
         for (_, publication) in batch
             .iter()
             .filter(|(_, publication)| self.is_new(publication))
         {
-            sequencer.deliver_remote(publication);
+            core.sequencer.deliver_remote(publication);
         }
     }
 
@@ -267,49 +267,7 @@ impl BrokerEvents for Cluster {
     }
 
     fn request(&self, request: Request, reply: ReplySink) {
-        let answer = match request {
-            Request::Join { sockets, rooms } => {
-                for socket in self.selected(&sockets) {
-                    for room in &rooms {
-                        if let Err(e) = socket.join(room.clone()) {
-                            tracing::warn!(socket = %socket.id(), error = %e, "cannot join a room");
-                        }
-                    }
-                }
-                return;
-            }
-            Request::Leave { sockets, rooms } => {
-                for socket in self.selected(&sockets) {
-                    rooms.iter().for_each(|room| socket.leave(room));
-                }
-                return;
-            }
-            Request::Disconnect { sockets, close } => {
-                for socket in self.selected(&sockets) {
-                    if close {
-                        socket.close()
-                    } else {
-                        socket.disconnect()
-                    }
-                }
-                return;
-            }
-            Request::Fetch { sockets } => {
-                let sockets = self.selected(&sockets);
-                let summary = |socket: &Socket| {
-                    let user = socket.identity().user.id.clone();
-                    SocketSummary::new(socket.id().clone(), user, socket.rooms())
-                };
-                Reply::Sockets(sockets.iter().map(summary).collect())
-            }
-            Request::Nodes => Reply::Node {
-                id: self.node.clone(),
-                sockets: self.stats.report(0).sockets,
-            },
-            // Nobody can listen to server-side events yet.
-            Request::ServerEvent { .. } => return,
-        };
-        tokio::spawn(async move { reply.send(answer).await });
+        self.arrived(request, reply);
     }
 
     fn health(&self, health: Health) {

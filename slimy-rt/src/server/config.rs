@@ -41,6 +41,8 @@ pub struct Config {
     pub packet: PacketLimits,
     /// Namespaces that a client may be in: 16.
     pub max_namespaces: usize,
+    /// Namespaces of [patterns](crate::events::Namespace), which are there while they have sockets: 10,000. Past it sockets are refused with `too_many_namespaces`.
+    pub max_dynamic_namespaces: usize,
     /// Packets that a client may send: 200 per second, bursts of 400. `None` is no limit.
     pub packet_rate: Option<PacketRate>,
     /// Rooms that a socket may be in: 1,024. The rooms of the user's own guilds do not count.
@@ -49,10 +51,18 @@ pub struct Config {
     pub max_pending_bytes: usize,
     /// Answers that may be awaited from one socket: 1,024.
     pub max_pending_acks: usize,
+    /// How long a client's answer is waited for when no other time is given: 10 s.
+    pub ack_timeout: Duration,
+    /// Sockets of one node that one event may ask for an answer: 10,000.
+    pub max_broadcast_acks: usize,
+    /// How long other nodes are waited for: 5 s.
+    pub request_timeout: Duration,
     /// Events of one socket that may wait for its handlers: 64. Then reading stops.
     pub max_queued_events: usize,
     /// Bytes of events of one socket that may wait for its handlers: 1 MiB. Then reading stops.
     pub max_queued_bytes: usize,
+    /// Handlers added by `on_concurrent` that may run for one socket: 16. Then its next events wait.
+    pub max_concurrent_handlers: usize,
     /// Connections: 0, no limit. Past it handshakes are refused with 503.
     pub max_connections: usize,
     /// Connections of one address: 0, no limit. Behind a proxy that is not trusted all clients have one.
@@ -81,6 +91,7 @@ impl Default for Config {
             max_payload_packets: 16 * 1024,
             packet: PacketLimits::default(),
             max_namespaces: 16,
+            max_dynamic_namespaces: 10_000,
             packet_rate: Some(PacketRate {
                 packets: 200,
                 per: Duration::from_secs(1),
@@ -89,8 +100,12 @@ impl Default for Config {
             max_rooms_per_socket: 1_024,
             max_pending_bytes: 1024 * 1024,
             max_pending_acks: 1_024,
+            ack_timeout: Duration::from_secs(10),
+            max_broadcast_acks: 10_000,
+            request_timeout: Duration::from_secs(5),
             max_queued_events: 64,
             max_queued_bytes: 1024 * 1024,
+            max_concurrent_handlers: 16,
             max_connections: 0,
             max_connections_per_ip: 0,
             handshakes_per_second: 0,
@@ -117,6 +132,8 @@ impl Config {
             ("stall_timeout", self.stall_timeout, MIN_INTERVAL),
             ("close_timeout", self.close_timeout, MIN_INTERVAL),
             ("body_timeout", self.body_timeout, MIN_INTERVAL),
+            ("ack_timeout", self.ack_timeout, MIN_INTERVAL),
+            ("request_timeout", self.request_timeout, MIN_INTERVAL),
         ] {
             if time < min || time > MAX_TIME {
                 return Err(format!("`{name}` must be between {min:?} and {MAX_TIME:?}"));
@@ -125,7 +142,13 @@ impl Config {
         if self.max_payload < 128 || self.max_payload > 1 << 30 {
             return Err("`max_payload` must be between 128 bytes and 1 GiB".into());
         }
-        if self.max_namespaces == 0 || self.max_queued_events == 0 || self.max_fragments == 0 {
+        let bounds = [
+            self.max_namespaces,
+            self.max_queued_events,
+            self.max_fragments as usize,
+            self.max_concurrent_handlers,
+        ];
+        if bounds.contains(&0) {
             return Err("a bound of zero would let nothing through".into());
         }
         if self

@@ -27,15 +27,22 @@ use super::{
 };
 use crate::{
     EngineId,
-    events::Handlers,
+    events::{Handlers, Pattern, States},
     protocol::{DisconnectReason, Frame},
 };
 
 /// What runs over the sessions.
 #[derive(Debug)]
 pub(crate) enum Program {
-    SocketIo(HashMap<Arc<str>, Arc<Handlers>>),
+    SocketIo(Namespaces),
     Engine(Arc<dyn EngineApp>),
+}
+
+/// The namespaces that a program has: those that are always there, and patterns of those that come and go.
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces {
+    pub(super) fixed: HashMap<Arc<str>, Arc<Handlers>>,
+    pub(super) dynamic: Vec<(Pattern, Arc<Handlers>)>,
 }
 
 /// The shared state.
@@ -45,6 +52,7 @@ pub(crate) struct Core {
     pub(crate) origins: Origins,
     pub(crate) proxies: TrustedProxies,
     pub(crate) program: Program,
+    pub(crate) states: States,
     pub(crate) sequencer: Arc<Sequencer>,
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) authorization: Arc<Authorization>,
@@ -64,11 +72,33 @@ pub(crate) struct Core {
     pub(super) flush_by: OnceLock<Instant>,
 }
 
+impl Namespaces {
+    fn matching(&self, name: &str) -> Option<&(Pattern, Arc<Handlers>)> {
+        let mut dynamic = self.dynamic.iter();
+        dynamic.find(|(pattern, _)| pattern.matches(name))
+    }
+}
+
 impl Core {
-    pub(crate) fn namespace(&self, name: &str) -> Option<(&Arc<str>, &Arc<Handlers>)> {
+    /// What handles a namespace, and its name as all its sockets share it.
+    pub(crate) fn namespace(&self, name: &str) -> Option<(Arc<str>, &Arc<Handlers>)> {
+        let Program::SocketIo(namespaces) = &self.program else {
+            return None;
+        };
+        if let Some((name, handlers)) = namespaces.fixed.get_key_value(name) {
+            return Some((Arc::clone(name), handlers));
+        }
+        let (_, handlers) = namespaces.matching(name)?;
+        Some((self.sequencer.namespace_name(name), handlers))
+    }
+
+    /// The pattern by which a namespace came to be.
+    pub(crate) fn pattern(&self, name: &str) -> Option<&Pattern> {
         match &self.program {
-            Program::SocketIo(namespaces) => namespaces.get_key_value(name),
-            Program::Engine(_) => None,
+            Program::SocketIo(namespaces) if !namespaces.fixed.contains_key(name) => {
+                namespaces.matching(name).map(|(pattern, _)| pattern)
+            }
+            _ => None,
         }
     }
 

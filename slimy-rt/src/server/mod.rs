@@ -33,17 +33,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(crate) use self::core::Core;
+#[cfg(fuzzing)]
+pub use self::websocket::meter;
 pub use self::{
     authorization::{Access, Authorized, Refusal},
     bound::Bound,
     builder::{BuildError, ServerBuilder},
     config::Config,
     engine_app::{EngineApp, EngineSocket},
-    sequencer::TooManyRooms,
     service::{ResponseFuture, SocketIoService},
     stats::Report,
 };
+pub(crate) use self::{core::Core, stats::Stats};
 use crate::{
     auth::{Authenticator, Handshake},
     events::Emitter,
@@ -79,14 +80,11 @@ impl Server {
         SocketIoService::new(Arc::clone(&self.core))
     }
 
-    /// Sends to the sockets of a namespace; `None` when there is no such namespace.
+    /// Sends to the sockets of a namespace; `None` when there is no such namespace, and no pattern that its name matches.
     #[must_use]
     pub fn emitter(&self, namespace: &str) -> Option<Emitter> {
         let (name, _) = self.core.namespace(namespace)?;
-        Some(Emitter::new(
-            Arc::clone(&self.core.sequencer),
-            Arc::clone(name),
-        ))
+        Some(Emitter::new(Arc::clone(&self.core), name))
     }
 
     /// Who a request comes from and what it may see, by the same rules as for sockets. Belonging to no guild is no refusal here.

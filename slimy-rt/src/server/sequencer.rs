@@ -4,25 +4,28 @@
 //! publish reaches every recipient in the same order, since every shard's queue was filled under that lock. Nothing is written and
 //! nothing awaited while it is held.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+mod directory;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
 };
 
 use smallvec::SmallVec;
 
+use self::directory::{Directory, Members, Namespace, RoomKeys, Slots};
 use super::{
-    Bound,
+    Bound, Config,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
-    shard::{Delivery, Job, Outlet, Queue, RoomKey, Target},
+    shard::{Delivery, Job, Outlet, Queue, Target},
     stats::Stats,
 };
 use crate::{
     Room, SocketId,
     broker::{Audience, Interest, Publication},
-    events::Socket,
+    events::{AckError, JoinError, PendingAcks, Questions, Socket},
     protocol::{EventData, Frame},
 };
 
@@ -37,6 +40,9 @@ pub(crate) struct Sequencer {
     cluster: Option<Arc<Cluster>>,
     stats: Arc<Stats>,
     max_rooms_per_socket: usize,
+    max_dynamic_namespaces: usize,
+    /// How many events were sent that many sockets are to answer.
+    questions: AtomicU64,
 }
 
 /// How an event is to be delivered.
@@ -48,104 +54,18 @@ pub(crate) struct Flags {
     pub(crate) local: bool,
 }
 
-/// A socket is in as many rooms as it may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the socket is in {limit} rooms already, as many as `max_rooms_per_socket` allows")]
-pub struct TooManyRooms {
-    limit: usize,
-}
-
-#[derive(Debug)]
-struct Directory {
-    slots: Box<[Slots]>,
-    room_keys: RoomKeys,
-    namespaces: HashMap<Arc<str>, Namespace>,
-}
-
-#[derive(Debug)]
-struct Namespace {
-    everyone: Members,
-    rooms: HashMap<Room, Members>,
-    sockets: HashMap<SocketId, Socket>,
-}
-
-/// How many members a room has in each shard.
-#[derive(Clone, Copy, Debug)]
-struct Members {
-    key: RoomKey,
-    counts: [u32; MAX_SHARDS],
-}
-
-impl Members {
-    fn new(key: RoomKey) -> Self {
-        Self {
-            key,
-            counts: [0; MAX_SHARDS],
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.counts.iter().all(|count| *count == 0)
-    }
-
-    fn shards(&self) -> u16 {
-        let has = |(index, count): (usize, &u32)| u16::from(*count > 0) << index;
-        self.counts.iter().enumerate().map(has).sum()
-    }
-}
-
-/// One shard's slots.
-#[derive(Debug, Default)]
-struct Slots {
-    used: u32,
-    next: u32,
-    /// With the generation that the slot's next use gets.
-    free: Vec<(u32, u32)>,
-}
-
-/// Numbers for rooms, used again when a room is empty.
-#[derive(Debug, Default)]
-struct RoomKeys {
-    next: RoomKey,
-    free: Vec<RoomKey>,
-}
-
-impl RoomKeys {
-    fn take(&mut self) -> RoomKey {
-        self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        })
-    }
-}
-
-impl Directory {
-    /// A socket's namespace, and where its new rooms get their numbers.
-    fn of(&mut self, socket: &Socket) -> Option<(&mut Namespace, &mut RoomKeys)> {
-        let namespace = self.namespaces.get_mut(socket.namespace())?;
-        Some((namespace, &mut self.room_keys))
-    }
-}
-
 impl Sequencer {
     pub(crate) fn new(
         namespaces: impl Iterator<Item = Arc<str>>,
         queues: Box<[Arc<Queue>]>,
         cluster: Option<Arc<Cluster>>,
         stats: Arc<Stats>,
-        max_rooms_per_socket: usize,
+        config: &Config,
     ) -> Self {
         let mut room_keys = RoomKeys::default();
         let namespaces = namespaces.map(|name| {
-            let everyone = Members::new(room_keys.take());
-            (
-                name,
-                Namespace {
-                    everyone,
-                    rooms: HashMap::new(),
-                    sockets: HashMap::new(),
-                },
-            )
+            let namespace = Namespace::new(room_keys.take(), true);
+            (name, namespace)
         });
         let namespaces = namespaces.collect();
         let slots = queues.iter().map(|_| Slots::default()).collect();
@@ -153,13 +73,16 @@ impl Sequencer {
             slots,
             room_keys,
             namespaces,
+            dynamic: 0,
         });
         Self {
             directory,
             queues,
             cluster,
             stats,
-            max_rooms_per_socket,
+            max_rooms_per_socket: config.max_rooms_per_socket,
+            max_dynamic_namespaces: config.max_dynamic_namespaces,
+            questions: AtomicU64::new(0),
         }
     }
 
@@ -229,12 +152,28 @@ impl Sequencer {
         self.queues.iter().for_each(|queue| queue.close());
     }
 
-    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`.
-    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) {
+    /// The name of a namespace, shared with its sockets when it has some.
+    pub(crate) fn namespace_name(&self, name: &str) -> Arc<str> {
+        let directory = lock(&self.directory);
+        let known = directory.namespaces.get_key_value(name);
+        known.map_or_else(|| name.into(), |(name, _)| Arc::clone(name))
+    }
+
+    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`. Says whether it is in: there may be too many namespaces.
+    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) -> bool {
         let key = socket.key();
         let mut directory = lock(&self.directory);
+        if !directory.namespaces.contains_key(socket.namespace()) {
+            if directory.dynamic >= self.max_dynamic_namespaces {
+                return false;
+            }
+            directory.dynamic += 1;
+            let namespace = Namespace::new(directory.room_keys.take(), false);
+            let name = Arc::clone(socket.shared_namespace());
+            directory.namespaces.insert(name, namespace);
+        }
         let Some((namespace, room_keys)) = directory.of(socket) else {
-            return;
+            return false;
         };
         namespace.everyone.counts[key.shard as usize] += 1;
         namespace
@@ -256,6 +195,7 @@ impl Sequencer {
             jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
+        true
     }
 
     /// Takes a socket out of its rooms and its namespace, right behind `farewell`. Says whether it was in it.
@@ -288,34 +228,42 @@ impl Sequencer {
             key,
             room: namespace.everyone.key,
         });
+        if namespace.sockets.is_empty() && !namespace.fixed {
+            room_keys.free.push(namespace.everyone.key);
+            directory.dynamic -= 1;
+            directory.namespaces.remove(socket.namespace());
+        }
         self.push(key, jobs);
         true
     }
 
-    /// Joins a connected socket to a room; does nothing when it is in it, or no longer connected. The rooms of what the user may see do
-    /// not count against the bound.
-    pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), TooManyRooms> {
+    /// Joins a connected socket to a room; does nothing when it is in it. The rooms of what the user may see do not count against the
+    /// bound.
+    pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), JoinError> {
         let bound = self.max_rooms_per_socket + socket.access().room_count();
         self.join_within(socket, room, bound)
     }
 
     /// Joins a socket to a room of what its user may see.
     pub(crate) fn join_access(&self, socket: &Socket, room: &Room) {
-        // There is no bound that it could be beyond.
+        // There is no bound that it could be beyond, and one that has left needs no room.
         let _ = self.join_within(socket, room, usize::MAX);
     }
 
-    fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), TooManyRooms> {
+    fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), JoinError> {
         let mut directory = lock(&self.directory);
         let Some((namespace, room_keys)) = directory.of(socket) else {
-            return Ok(());
+            return Err(JoinError::NotConnected);
         };
-        if !namespace.sockets.contains_key(socket.id()) || socket.rooms_mut().contains(room) {
+        if !namespace.sockets.contains_key(socket.id()) {
+            return Err(JoinError::NotConnected);
+        }
+        if socket.rooms_mut().contains(room) {
             return Ok(());
         }
         if socket.rooms_mut().len() >= bound {
             self.stats.reached(Bound::MaxRoomsPerSocket);
-            return Err(TooManyRooms {
+            return Err(JoinError::TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });
         }
@@ -421,6 +369,44 @@ impl Sequencer {
         }
     }
 
+    /// Sends an event to the sockets of an audience on this node and notes the answers that they owe, in one step: the event has its
+    /// place among broadcasts, and who leaves afterwards gives its answer up.
+    pub(crate) fn publish_asking(
+        &self,
+        namespace: &str,
+        audience: &Audience,
+        event: &EventData,
+        volatile: bool,
+        config: &Config,
+    ) -> Result<Questions, AckError> {
+        self.stats.add_broadcast();
+        let id = PendingAcks::shared_id(self.questions.fetch_add(1, Ordering::Relaxed));
+        let frame = Arc::new(Frame::event(namespace, Some(id), event));
+        let directory = lock(&self.directory);
+        let sockets = directory.select(namespace, audience);
+        if sockets.len() > config.max_broadcast_acks {
+            return Err(AckError::TooManySockets {
+                sockets: sockets.len(),
+                limit: config.max_broadcast_acks,
+            });
+        }
+        let questions = Questions::new(sockets, id, config.max_pending_acks);
+        let mut jobs: SmallVec<[Vec<Job>; MAX_SHARDS]> = SmallVec::new();
+        jobs.resize_with(self.queues.len(), Vec::new);
+        for socket in questions.sockets() {
+            let (key, frame) = (socket.key(), Arc::clone(&frame));
+            jobs[key.shard as usize].push(Job::Send {
+                key,
+                frame,
+                volatile,
+            });
+        }
+        for (queue, jobs) in self.queues.iter().zip(jobs) {
+            queue.push(jobs);
+        }
+        Ok(questions)
+    }
+
     /// Delivers what another node published.
     pub(crate) fn deliver_remote(&self, publication: &Publication) {
         let frame = Arc::new(Frame::event(
@@ -449,27 +435,24 @@ impl Sequencer {
         let Some(namespace) = directory.namespaces.get(namespace) else {
             return;
         };
+        let (mut to, mut except) = (SmallVec::new(), SmallVec::new());
         let mut shards = 0;
-        let to: SmallVec<[Target; 2]> = if audience.rooms.is_empty() {
+        if audience.rooms.is_empty() {
             shards = namespace.everyone.shards();
-            SmallVec::from_slice(&[Target::Room(namespace.everyone.key)])
-        } else {
-            audience
-                .rooms
-                .iter()
-                .filter_map(|room| namespace.target(room, &mut shards))
-                .collect()
-        };
-        let except = audience
-            .except
-            .iter()
-            .filter_map(|room| namespace.target(room, &mut 0));
+            to.push(Target::Room(namespace.everyone.key));
+        }
+        for room in &audience.rooms {
+            to.extend(namespace.targets(room, &mut shards));
+        }
+        for room in &audience.except {
+            except.extend(namespace.targets(room, &mut 0));
+        }
         if shards == 0 {
             return;
         }
         let delivery = Arc::new(Delivery {
             to,
-            except: except.collect(),
+            except,
             frame,
             volatile,
         });
@@ -482,21 +465,7 @@ impl Sequencer {
 
     /// The connected sockets of an audience, at this moment.
     pub(crate) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
-        let directory = lock(&self.directory);
-        let Some(namespace) = directory.namespaces.get(namespace) else {
-            return Vec::new();
-        };
-        let is_in = |socket: &Socket, rooms: &[Room]| {
-            let mine = socket.rooms_mut();
-            rooms
-                .iter()
-                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
-        };
-        let wanted = |socket: &&Socket| {
-            (audience.rooms.is_empty() || is_in(socket, &audience.rooms))
-                && !is_in(socket, &audience.except)
-        };
-        namespace.sockets.values().filter(wanted).cloned().collect()
+        lock(&self.directory).select(namespace, audience)
     }
 
     /// The socket of that id, in whichever namespace.
@@ -516,18 +485,5 @@ impl Sequencer {
             .values()
             .map(|namespace| namespace.rooms.len())
             .sum()
-    }
-}
-
-impl Namespace {
-    /// Where a room's members are; a socket's own id is the room of that socket.
-    fn target(&self, room: &Room, shards: &mut u16) -> Option<Target> {
-        if let Some(members) = self.rooms.get(room) {
-            *shards |= members.shards();
-            return Some(Target::Room(members.key));
-        }
-        let socket = self.sockets.get(room.as_str())?;
-        *shards |= 1 << socket.key().shard;
-        Some(Target::One(socket.key()))
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Stats {
     broadcasts: AtomicU64,
     gaps: AtomicU64,
     publications_dropped: AtomicU64,
+    requests_dropped: AtomicU64,
     /// How often each [`Bound`] was reached, in their order.
     bounds: [AtomicU64; Bound::COUNT],
 }
@@ -37,6 +38,8 @@ impl Stats {
         add_gap => gaps,
         /// A publication was not handed to the broker.
         add_publication_dropped => publications_dropped,
+        /// Another node's request was not dealt with.
+        add_request_dropped => requests_dropped,
     }
 
     /// A bound was reached.
@@ -90,6 +93,7 @@ impl Stats {
             slow_consumers: self.slow_consumers.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             publications_dropped: self.publications_dropped.load(Relaxed),
+            requests_dropped: self.requests_dropped.load(Relaxed),
             bounds: array::from_fn(|index| self.bounds[index].load(Relaxed)),
         }
     }
@@ -119,6 +123,8 @@ pub struct Report {
     pub gaps: u64,
     /// Publications that did not fit the queue to the broker, or that it refused.
     pub publications_dropped: u64,
+    /// Other nodes' requests that were more than this node deals with at once.
+    pub requests_dropped: u64,
     bounds: [u64; Bound::COUNT],
 }
 

@@ -25,6 +25,8 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use self::meter::Meter;
+#[cfg(fuzzing)]
+pub use self::meter::meter;
 pub(crate) use self::writer::Writer;
 use super::{link::LinkRef, polling::unpinned, sequencer::Sequencer, shard::Job};
 use crate::protocol::{DisconnectReason, Frame, engine::Packet};

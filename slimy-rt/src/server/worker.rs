@@ -3,26 +3,23 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
 
-use serde_json::json;
-
 use crate::{
     SocketId,
-    events::{Ack, Event, Handlers, Socket},
+    events::{
+        Ack, BoxFuture, ConnectError, Disconnect, Event, Handlers, Listener, Rejection, Socket,
+    },
     protocol::DisconnectReason,
 };
 
-use super::{Bound, authorization::Refusal, link::Key, stats::Stats};
+use super::{Bound, Config, link::Key, stats::Stats};
 
 /// The longest time without a look at the wall clock, which may be set or have stood still.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One namespace of one connection.
 pub(crate) struct Worker {
@@ -31,16 +28,38 @@ pub(crate) struct Worker {
     handlers: Arc<Handlers>,
     stage: Stage,
     running: Option<Running>,
+    /// Concurrent handlers, which most programs do not have.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word instead of three in every connection"
+    )]
+    beside: Option<Box<Vec<Running>>>,
     queue: VecDeque<Work>,
     queued_bytes: usize,
-    handler_timeout: Duration,
+    bounds: HandlerBounds,
     /// When to look whether the socket's credential has run out.
     expires: Option<Instant>,
 }
 
+/// What bounds a worker's handlers.
+#[derive(Clone, Copy)]
+pub(crate) struct HandlerBounds {
+    timeout: Duration,
+    max_concurrent: usize,
+}
+
+impl From<&Config> for HandlerBounds {
+    fn from(config: &Config) -> Self {
+        Self {
+            timeout: config.handler_timeout,
+            max_concurrent: config.max_concurrent_handlers,
+        }
+    }
+}
+
 enum Stage {
     /// Being let in.
-    Admission(BoxFuture<Result<Socket, Refusal>>),
+    Admission(BoxFuture<Result<Socket, ConnectError>>),
     /// In the namespace.
     Joined(Socket),
     /// No longer in it; what was begun ends.
@@ -50,21 +69,25 @@ enum Stage {
 enum Work {
     Connected(Socket),
     Event(Event, usize),
-    Disconnected(Socket, DisconnectReason),
+    Disconnected(Disconnect),
 }
 
 struct Running {
     handler: BoxFuture<()>,
     until: Instant,
     /// Answered when the handler does not come to its end.
-    ack: Option<Ack>,
+    ack: Ack,
     what: &'static str,
 }
+
+const CONNECT: &str = "connect";
+const DISCONNECT: &str = "disconnect";
+const EVENT: &str = "event";
 
 /// What became of a worker.
 pub(crate) enum Progress {
     /// The socket may come in, or not.
-    Admitted(Result<Socket, Refusal>),
+    Admitted(Result<Socket, ConnectError>),
     /// Everything has ended.
     Ended,
 }
@@ -74,8 +97,8 @@ impl Worker {
         namespace: Arc<str>,
         key: Key,
         handlers: Arc<Handlers>,
-        admission: BoxFuture<Result<Socket, Refusal>>,
-        handler_timeout: Duration,
+        admission: BoxFuture<Result<Socket, ConnectError>>,
+        bounds: HandlerBounds,
     ) -> Self {
         Self {
             namespace,
@@ -83,9 +106,10 @@ impl Worker {
             handlers,
             stage: Stage::Admission(admission),
             running: None,
+            beside: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            handler_timeout,
+            bounds,
             expires: None,
         }
     }
@@ -130,7 +154,8 @@ impl Worker {
         self.queue.clear();
         self.queued_bytes = 0;
         if self.handlers.on_disconnect.is_some() {
-            self.queue.push_back(Work::Disconnected(socket, reason));
+            let disconnect = Disconnect { socket, reason };
+            self.queue.push_back(Work::Disconnected(disconnect));
         }
     }
 
@@ -159,7 +184,8 @@ impl Worker {
     /// When the running handler is given up, or the credential may have run out.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let running = self.running.as_ref().map(|running| running.until);
-        [running, self.expires].into_iter().flatten().min()
+        let beside = self.beside().iter().map(|running| running.until).min();
+        [running, beside, self.expires].into_iter().flatten().min()
     }
 
     /// Whether the socket's credential has run out.
@@ -196,64 +222,129 @@ impl Worker {
     ) -> Poll<Progress> {
         if let Stage::Admission(admission) = &mut self.stage {
             let poll = catch_unwind(AssertUnwindSafe(|| admission.as_mut().poll(cx)));
-            let panicked = || Poll::Ready(Err(Refusal::Unavailable("a panic".into())));
-            return poll.unwrap_or_else(|_| panicked()).map(Progress::Admitted);
+            let panicked = |_| Poll::Ready(Err(ConnectError::coded("server_error")));
+            return poll.unwrap_or_else(panicked).map(Progress::Admitted);
         }
         loop {
-            if let Some(running) = &mut self.running {
-                let handler = AssertUnwindSafe(|| running.handler.as_mut().poll(cx));
-                match catch_unwind(handler) {
-                    Ok(Poll::Ready(())) => {}
-                    Ok(Poll::Pending) if now < running.until => return Poll::Pending,
-                    Ok(Poll::Pending) => {
-                        stats.reached(Bound::HandlerTimeout);
-                        running.fail("a handler took too long");
-                    }
-                    Err(_) => running.fail("a handler panicked"),
-                }
+            let ended = |running: &mut Running| running.poll(stats, now, cx).is_ready();
+            if self.running.as_mut().is_some_and(ended) {
                 self.running = None;
             }
-            match self.queue.pop_front() {
-                Some(work) => self.running = self.begin(work, now),
-                None if matches!(self.stage, Stage::Left) => return Poll::Ready(Progress::Ended),
-                None => return Poll::Pending,
+            if let Some(beside) = &mut self.beside {
+                beside.retain_mut(|running| running.poll(stats, now, cx).is_pending());
+            }
+            let may_begin = self.queue.front().map(|work| self.may_begin(work));
+            match may_begin {
+                Some(true) => self.begin(now),
+                None if self.is_idle() && matches!(self.stage, Stage::Left) => {
+                    return Poll::Ready(Progress::Ended);
+                }
+                Some(false) | None => return Poll::Pending,
             }
         }
     }
 
-    fn begin(&mut self, work: Work, now: Instant) -> Option<Running> {
+    fn beside(&self) -> &[Running] {
+        self.beside.as_ref().map_or(&[], |beside| beside)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_none() && self.beside().is_empty()
+    }
+
+    /// Whether it is this work's turn.
+    fn may_begin(&self, work: &Work) -> bool {
+        let Work::Event(event, _) = work else {
+            return self.is_idle();
+        };
+        match self.handlers.listener(event.name()) {
+            Some(listener) if listener.concurrent => {
+                let connecting = self.running.as_ref().is_some_and(|r| r.what == CONNECT);
+                !connecting && self.beside().len() < self.bounds.max_concurrent
+            }
+            Some(_) => self.running.is_none(),
+            // Nobody handles it: it is dropped in its turn.
+            None => true,
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let Some(work) = self.queue.pop_front() else {
+            return;
+        };
+        let until = now + self.bounds.timeout;
+        let running = |handler, what| Running {
+            handler,
+            until,
+            ack: Ack::unwanted(),
+            what,
+        };
         let handlers = &self.handlers;
-        let (handler, ack, what) = match work {
-            Work::Connected(socket) => (handlers.on_connect.as_ref()?(socket), None, "connect"),
-            Work::Disconnected(socket, reason) => (
-                handlers.on_disconnect.as_ref()?(socket, reason),
-                None,
-                "disconnect",
-            ),
+        match work {
+            Work::Connected(socket) => {
+                let handler = handlers.on_connect.as_ref();
+                self.running = handler.map(|handler| running(handler(socket), CONNECT));
+            }
+            Work::Disconnected(disconnect) => {
+                let handler = handlers.on_disconnect.as_ref();
+                self.running = handler.map(|handler| running(handler(disconnect), DISCONNECT));
+            }
             Work::Event(event, bytes) => {
                 self.queued_bytes -= bytes;
-                let ack = event.ack().cloned();
-                (handlers.on_event.get(event.name())?(event), ack, "event")
+                let Some(listener) = handlers.listener(event.name()) else {
+                    return;
+                };
+                let ack = event.ack();
+                let handler = handle(handlers, listener, event);
+                let running = Running {
+                    ack,
+                    ..running(handler, EVENT)
+                };
+                if listener.concurrent {
+                    self.beside.get_or_insert_default().push(running);
+                } else {
+                    self.running = Some(running);
+                }
             }
-        };
-        Some(Running {
-            handler,
-            until: now + self.handler_timeout,
-            ack,
-            what,
-        })
+        }
     }
 }
 
+/// An event's way through the middleware to its handler.
+fn handle(handlers: &Arc<Handlers>, listener: &Listener, event: Event) -> BoxFuture<()> {
+    if handlers.event_middleware.is_empty() {
+        return (listener.handler)(event);
+    }
+    let (handlers, handler) = (Arc::clone(handlers), Arc::clone(&listener.handler));
+    Box::pin(async move {
+        for middleware in &handlers.event_middleware {
+            if let Err(rejection) = middleware(event.clone()).await {
+                return event.ack().answer(rejection);
+            }
+        }
+        handler(event).await;
+    })
+}
+
 impl Running {
+    /// Goes on with the handler; it is over when it has ended, panicked or taken too long.
+    fn poll(&mut self, stats: &Stats, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let handler = AssertUnwindSafe(|| self.handler.as_mut().poll(cx));
+        match catch_unwind(handler) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) if now < self.until => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                stats.reached(Bound::HandlerTimeout);
+                self.fail("a handler took too long");
+            }
+            Err(_) => self.fail("a handler panicked"),
+        }
+        Poll::Ready(())
+    }
+
     /// Answers for a handler that cannot.
     fn fail(&self, problem: &str) {
         tracing::error!(handler = self.what, problem);
-        let answer = json!({"error": "server_error", "code": "server_error"});
-        if let Some(ack) = &self.ack
-            && let Err(e) = ack.send(&answer)
-        {
-            tracing::debug!(error = %e, "cannot answer for a handler");
-        }
+        self.ack.answer(Rejection::server_error());
     }
 }

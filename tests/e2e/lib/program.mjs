@@ -11,6 +11,9 @@ const target = path.resolve(repository, process.env.CARGO_TARGET_DIR ?? "target"
 export const ADMIN_SERVER = process.env.ADMIN_SERVER_BIN ?? path.join(target, "release/admin-server");
 export const PROTOCOL_SUITE = process.env.PROTOCOL_SUITE_BIN ?? path.join(target, "release/protocol-suite");
 
+/** The examples of one file each, in the debug build that `cargo test` makes. */
+export const EXAMPLES = process.env.EXAMPLES_DIR ?? path.join(target, "debug/examples");
+
 const LISTENING = /^listening on (https?:\/\/\S+)$/;
 const running = new Set();
 process.on("exit", () => running.forEach((program) => program.kill("SIGKILL")));

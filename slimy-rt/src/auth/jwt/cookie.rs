@@ -72,6 +72,16 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
+/// The token in the cookie of that name: `None` when there is none, an error when it is refused.
+#[cfg(fuzzing)]
+pub fn jwt_cookie(handshake: &Handshake, name: &str) -> Result<Option<String>, String> {
+    match find(handshake, name) {
+        Ok(value) => Ok(Some(value.into_owned())),
+        Err(AuthError::Missing) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};

@@ -135,6 +135,15 @@ fn while_reading_is_paused_no_pong_is_missed() {
     assert_eq!(session.deadline(), Some(start + INTERVAL + TIMEOUT * 11));
 }
 
+#[test]
+fn a_pause_from_before_the_ping_gives_the_pong_no_more_time() {
+    let (mut session, start) = polling();
+    session.reading_paused(start);
+    assert_eq!(session.due(start + INTERVAL), Some(Due::Ping));
+    session.reading_resumed(start + INTERVAL);
+    assert_eq!(session.deadline(), Some(start + INTERVAL + TIMEOUT));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
@@ -336,6 +345,23 @@ impl Watch {
             "a dead client lives"
         );
     }
+}
+
+#[test]
+fn a_pause_before_the_ping_does_not_lengthen_the_time_for_its_pong() {
+    let mut watch = Watch::new();
+    let pause = Duration::from_millis(300);
+    for step in [
+        Step::Pause,
+        Step::Wait(19),
+        Step::Packet(4),
+        Step::Wait(300),
+        Step::Resume,
+    ] {
+        watch.step(&step);
+    }
+    watch.wait(TIMEOUT + pause / 10);
+    assert!(watch.session.is_closed());
 }
 
 proptest! {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     SocketId,
     auth::{Handshake, Role},
-    events::{Event, Handlers, Socket, SocketInner},
+    events::{Ack, ConnectError, Event, Handlers, Socket, SocketInner},
     protocol::{
         DisconnectReason, EventData, Frame,
         client::{Client, Input, Violation},
@@ -24,8 +24,8 @@ use crate::{
         authorization::{EXPIRED, Refusal},
         core::{Core, Program},
         engine_app::{EngineApp, EngineSocket},
-        link::LinkRef,
-        worker::{Progress, Worker},
+        link::{Key, LinkRef},
+        worker::{HandlerBounds, Progress, Worker},
     },
 };
 
@@ -275,8 +275,12 @@ impl SocketIo {
     ) -> Result<(), Violation> {
         let Some((name, handlers)) = core.namespace(namespace) else {
             self.client.left(namespace);
-            let refusal = Frame::connect_error(namespace, "Invalid namespace", None);
-            core.sequencer.send(link.key, Arc::new(refusal), false);
+            refuse(
+                core,
+                link.key,
+                namespace,
+                &ConnectError::new("Invalid namespace"),
+            );
             return Ok(());
         };
         // Those that were left may still have a handler to end.
@@ -286,17 +290,18 @@ impl SocketIo {
         let admission = admit(
             Arc::clone(core),
             Arc::clone(link),
-            Arc::clone(name),
+            Arc::clone(&name),
             self.handshake.with_auth(auth),
+            Arc::clone(handlers),
         );
         // Nearly every client is in one namespace; a vector's usual first size is four.
         self.workers.reserve_exact(1);
         self.workers.push(Worker::new(
-            Arc::clone(name),
+            name,
             link.key,
-            Arc::<Handlers>::clone(handlers),
+            Arc::clone(handlers),
             Box::pin(admission),
-            core.config.handler_timeout,
+            HandlerBounds::from(&core.config),
         ));
         Ok(())
     }
@@ -305,12 +310,11 @@ impl SocketIo {
         &mut self,
         core: &Arc<Core>,
         index: usize,
-        result: Result<Socket, Refusal>,
+        result: Result<Socket, ConnectError>,
         open: bool,
         now: Instant,
     ) {
         let worker = &mut self.workers[index];
-        let address = self.handshake.remote_addr();
         let namespace = Arc::clone(&worker.namespace);
         let socket = match result {
             Ok(socket) if open => socket,
@@ -318,22 +322,33 @@ impl SocketIo {
                 core.authorization.remove(&socket);
                 return worker.abandon();
             }
-            Err(refusal) => {
-                log_refusal(&refusal, address);
+            Err(error) => {
                 self.client.left(&namespace);
                 if open {
-                    let data = json!({"code": refusal.code()});
-                    let frame = Frame::connect_error(&namespace, refusal.code(), Some(&data));
-                    core.sequencer.send(worker.key, Arc::new(frame), false);
+                    refuse(core, worker.key, &namespace, &error);
                 }
                 return worker.abandon();
             }
         };
-        let user = socket.identity().user.id.clone();
-        tracing::info!(socket = %socket.id(), %user, %address, "connected");
         let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
         socket.set_connected(true);
-        core.sequencer.enter(&socket, Arc::new(welcome));
+        if !core.sequencer.enter(&socket, Arc::new(welcome)) {
+            socket.set_connected(false);
+            core.authorization.remove(&socket);
+            self.client.left(&namespace);
+            let limit = core.config.max_dynamic_namespaces;
+            tracing::warn!(%namespace, limit, "refused: as many namespaces as `max_dynamic_namespaces` allows");
+            refuse(
+                core,
+                worker.key,
+                &namespace,
+                &ConnectError::coded("too_many_namespaces"),
+            );
+            return worker.abandon();
+        }
+        let user = socket.identity().user.id.clone();
+        let address = self.handshake.remote_addr();
+        tracing::info!(socket = %socket.id(), %user, %address, "connected");
         core.stats.socket_connected();
         self.client.joined(&namespace);
         worker.join(socket.clone(), now);
@@ -359,7 +374,7 @@ impl SocketIo {
         };
         match packet {
             Packet::Event { id, event, .. } => {
-                let ack = id.map(|id| socket.new_ack(id));
+                let ack = id.map_or(Ack::unwanted(), |id| Ack::new(socket.clone(), id));
                 worker.push(Event::new(socket, event, ack));
             }
             Packet::Ack { id, arguments, .. } => socket.acks().resolve(id, arguments),
@@ -429,14 +444,15 @@ fn bound_of(violation: &Violation) -> Option<Bound> {
     }
 }
 
-/// Finds out who the client is and what it may see.
+/// Finds out who the client is and what it may see, and asks the program's middleware.
 async fn admit(
     core: Arc<Core>,
     link: LinkRef,
     namespace: Arc<str>,
     handshake: Handshake,
-) -> Result<Socket, Refusal> {
-    let within = core.config.admission_timeout;
+    handlers: Arc<Handlers>,
+) -> Result<Socket, ConnectError> {
+    let (within, address) = (core.config.admission_timeout, handshake.remote_addr());
     let admit = async {
         let identity = core.authorization.identify(&handshake).await?;
         let nothing = Access {
@@ -458,16 +474,32 @@ async fn admit(
             socket: Some(socket.clone()),
         };
         socket.set_access(core.authorization.admit(socket.identity()).await?);
+        for middleware in &handlers.connect_middleware {
+            if let Err(error) = middleware(socket.clone()).await {
+                tracing::info!(%address, %error, "refused by the program");
+                return Ok(Err(error));
+            }
+        }
         indexed.keep();
-        Ok(socket)
+        Ok(Ok(socket))
     };
-    match tokio::time::timeout(within, admit).await {
+    let admitted: Result<_, Refusal> = match tokio::time::timeout(within, admit).await {
         Ok(admitted) => admitted,
         Err(elapsed) => {
             core.stats.reached(Bound::AdmissionTimeout);
             Err(Refusal::Unavailable(elapsed.into()))
         }
-    }
+    };
+    admitted.unwrap_or_else(|refusal| {
+        log_refusal(&refusal, address);
+        Err(ConnectError::coded(refusal.code()))
+    })
+}
+
+fn refuse(core: &Core, key: Key, namespace: &str, error: &ConnectError) {
+    let (message, data) = error.parts();
+    let frame = Frame::connect_error(namespace, message, data);
+    core.sequencer.send(key, Arc::new(frame), false);
 }
 
 /// Takes a socket out of the index unless it was let in.

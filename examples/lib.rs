@@ -1,0 +1,1 @@
+//! Nothing: this package has examples, one file each.

@@ -1,0 +1,149 @@
+//! An engine that is away, and a log that is lost.
+
+use super::{
+    super::{
+        run::{Verdict, clauses, ensure, failed, in_time, same},
+        support::until,
+    },
+    Harness, Node, audience, batch, claimed, publication,
+};
+use crate::broker::{Health, HistoryError};
+
+clauses! { Harness;
+    "outage-is-error": "While the engine is away `publish` is an error that `is_retryable`." => outage_is_error,
+    "outage-health": "An engine that goes away is reported as `Down`, and as `Up` when it is back." => outage_health,
+    "outage-retried": "A batch that failed in an outage and is published again afterwards is reported to every node." => outage_retried,
+    "lost-log-is-gone": "When the log is lost, positions of the old one are `Gone`." => lost_log_is_gone,
+    "lost-log-is-told": "When the log is lost, nodes are told of a gap, or were told of everything; and of what comes after." => lost_log_is_told,
+}
+
+async fn publish_in_outage(node: &Node) -> Verdict {
+    let batch = batch(&node.id, [1]);
+    match in_time("publish", node.broker.publish(&batch)).await? {
+        Err(error) if error.is_retryable() => Ok(()),
+        Err(error) => failed(format!(
+            "`publish` to an engine that is away: {error:?} is not retryable"
+        )),
+        Ok(()) => failed("`publish` to an engine that is away said `Ok`"),
+    }
+}
+
+async fn outage_is_error(harness: Harness) -> Verdict {
+    let (cluster, [node]) = harness.nodes().await?;
+    cluster.cut_off().await?;
+    publish_in_outage(&node).await
+}
+
+async fn outage_health(harness: Harness) -> Verdict {
+    let (cluster, [node]) = harness.nodes().await?;
+    let told = |health| {
+        let told = &node.told;
+        move || async move { Ok(told.last_health() == Some(health)) }
+    };
+    until("a broker that has started reports `Up`", told(Health::Up)).await?;
+    cluster.cut_off().await?;
+    until(
+        "an engine that is away is reported as `Down`",
+        told(Health::Down),
+    )
+    .await?;
+    cluster.0.reconnect().await;
+    until(
+        "an engine that is back is reported as `Up`",
+        told(Health::Up),
+    )
+    .await
+}
+
+async fn outage_retried(harness: Harness) -> Verdict {
+    let (cluster, [first, second]) = harness.nodes().await?;
+    cluster.cut_off().await?;
+    let failed_before = batch(&first.id, 1..=3);
+    // Whether any of it got there is what nobody knows.
+    let _ = in_time("publish", first.broker.publish(&failed_before)).await?;
+    cluster.0.reconnect().await;
+    until("`publish` works again", || async {
+        Ok(in_time("publish", first.broker.publish(&failed_before))
+            .await?
+            .is_ok())
+    })
+    .await?;
+    for node in [&first, &second] {
+        node.told.wait_for(&failed_before[2]).await?;
+        let seen: Vec<u64> = node.told.first_ids().iter().map(|id| id.1).collect();
+        same(
+            "what was published again after the outage",
+            &seen,
+            &vec![1, 2, 3],
+        )?;
+    }
+    Ok(())
+}
+
+async fn lost_log_is_gone(harness: Harness) -> Verdict {
+    let (cluster, [node]) = harness.nodes().await?;
+    claimed(&*node.broker, "log", |can| can.log)?;
+    let one = publication(&node.id, 1);
+    node.publish_one(&one).await?;
+    let Some(old) = node.told.wait_for(&one).await? else {
+        return failed("the log is claimed, but a publication was reported without its position");
+    };
+    cluster.lose_log().await?;
+    let two = publication(&node.id, 2);
+    until("`publish` works on a new log", || async {
+        Ok(
+            in_time("publish", node.broker.publish(std::slice::from_ref(&two)))
+                .await?
+                .is_ok(),
+        )
+    })
+    .await?;
+    let new = node
+        .told
+        .wait_for(&two)
+        .await?
+        .unwrap_or_else(|| old.clone());
+    for after in [&old, &node.start] {
+        let all = audience(&[]);
+        match in_time("history", node.broker.history(after, &new, &all, 9)).await? {
+            Err(HistoryError::Gone) => {}
+            other => {
+                return failed(format!(
+                    "`history` behind a place in the log that was lost gave {other:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn lost_log_is_told(harness: Harness) -> Verdict {
+    let (cluster, nodes) = harness.nodes::<2>().await?;
+    let held_up = cluster.join(super::Recorder::shut()).await?;
+    let early = batch(&nodes[0].id, 1..=200);
+    for publication in &early {
+        nodes[0].publish_one(publication).await?;
+    }
+    nodes[1].told.wait_for(&early[199]).await?;
+    cluster.lose_log().await?;
+    held_up.told.open();
+    let late = publication(&nodes[0].id, 201);
+    until("`publish` works on a new log", || async {
+        Ok(in_time(
+            "publish",
+            nodes[0].broker.publish(std::slice::from_ref(&late)),
+        )
+        .await?
+        .is_ok())
+    })
+    .await?;
+    for node in nodes.iter().chain([&held_up]) {
+        node.told.wait_for(&late).await?;
+        let (told, gaps) = (node.told.first_ids().len(), node.told.gaps());
+        ensure!(
+            gaps > 0 || told == 201,
+            "the log was lost; a node was told of {told} of 201 publications, and of no gap"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Who is in which namespace and room, and where everything has its number: what the sequencer's lock guards.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    super::shard::{RoomKey, Target},
+    MAX_SHARDS,
+};
+use crate::{Room, SocketId, broker::Audience, events::Socket};
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) slots: Box<[Slots]>,
+    pub(super) room_keys: RoomKeys,
+    pub(super) namespaces: HashMap<Arc<str>, Namespace>,
+    /// How many of them are there for their sockets only.
+    pub(super) dynamic: usize,
+}
+
+impl Directory {
+    /// A socket's namespace, and where its new rooms get their numbers.
+    pub(super) fn of(&mut self, socket: &Socket) -> Option<(&mut Namespace, &mut RoomKeys)> {
+        let namespace = self.namespaces.get_mut(socket.namespace())?;
+        Some((namespace, &mut self.room_keys))
+    }
+
+    pub(super) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
+        let namespace = self.namespaces.get(namespace);
+        namespace.map_or_else(Vec::new, |namespace| namespace.select(audience))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Namespace {
+    /// It is there without sockets too.
+    pub(super) fixed: bool,
+    pub(super) everyone: Members,
+    pub(super) rooms: HashMap<Room, Members>,
+    pub(super) sockets: HashMap<SocketId, Socket>,
+}
+
+impl Namespace {
+    pub(super) fn new(everyone: RoomKey, fixed: bool) -> Self {
+        Self {
+            fixed,
+            everyone: Members::new(everyone),
+            rooms: HashMap::new(),
+            sockets: HashMap::new(),
+        }
+    }
+
+    /// Where a room's members are. A socket's own id is the room of that socket, and of whoever else joined it.
+    pub(super) fn targets(
+        &self,
+        room: &Room,
+        shards: &mut u16,
+    ) -> impl Iterator<Item = Target> + use<> {
+        let members = self.rooms.get(room);
+        let socket = self.sockets.get(room.as_str()).map(Socket::key);
+        *shards |= members.map_or(0, Members::shards);
+        *shards |= socket.map_or(0, |key| 1 << key.shard);
+        let members = members.map(|members| Target::Room(members.key));
+        members.into_iter().chain(socket.map(Target::One))
+    }
+
+    pub(super) fn select(&self, Audience { rooms, except }: &Audience) -> Vec<Socket> {
+        let is_in = |socket: &Socket, rooms: &[Room]| {
+            let mine = socket.rooms_mut();
+            rooms
+                .iter()
+                .any(|room| mine.contains(room) || room.as_str() == socket.id().as_str())
+        };
+        let is_excepted = |socket: &&Socket| !except.is_empty() && is_in(socket, except);
+        if !rooms.is_empty() && rooms.iter().all(|room| !self.rooms.contains_key(room)) {
+            // Sockets by their ids: no need to look at all others.
+            let first = |(at, room): &(usize, &Room)| !rooms[..*at].contains(room);
+            let named = rooms.iter().enumerate().filter(first);
+            let sockets = named.filter_map(|(_, room)| self.sockets.get(room.as_str()));
+            return sockets.filter(|s| !is_excepted(s)).cloned().collect();
+        }
+        let wanted =
+            |socket: &&Socket| (rooms.is_empty() || is_in(socket, rooms)) && !is_excepted(socket);
+        self.sockets.values().filter(wanted).cloned().collect()
+    }
+}
+
+/// How many members a room has in each shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Members {
+    pub(super) key: RoomKey,
+    pub(super) counts: [u32; MAX_SHARDS],
+}
+
+impl Members {
+    pub(super) fn new(key: RoomKey) -> Self {
+        Self {
+            key,
+            counts: [0; MAX_SHARDS],
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
+    }
+
+    pub(super) fn shards(&self) -> u16 {
+        let has = |(index, count): (usize, &u32)| u16::from(*count > 0) << index;
+        self.counts.iter().enumerate().map(has).sum()
+    }
+}
+
+/// One shard's slots.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    pub(super) used: u32,
+    pub(super) next: u32,
+    /// With the generation that the slot's next use gets.
+    pub(super) free: Vec<(u32, u32)>,
+}
+
+/// Numbers for rooms, used again when a room is empty.
+#[derive(Debug, Default)]
+pub(super) struct RoomKeys {
+    pub(super) next: RoomKey,
+    pub(super) free: Vec<RoomKey>,
+}
+
+impl RoomKeys {
+    pub(super) fn take(&mut self) -> RoomKey {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! What a broken broker does to its reports.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use async_trait::async_trait;
+use slimy_rt::{
+    NodeId,
+    broker::{BrokerEvents, Delivered, Health, Position, Publication, Reply, ReplySink, Request},
+    protocol::EventData,
+};
+use tokio::sync::watch;
+
+use super::broker_flaws::Flaw;
+
+/// A started node.
+#[derive(Debug)]
+pub(super) struct Running {
+    flaw: Flaw,
+    index: usize,
+    pub(super) id: NodeId,
+    pub(super) events: Arc<dyn BrokerEvents>,
+    under_way: AtomicUsize,
+    abandoned: AtomicBool,
+}
+
+impl Running {
+    pub(super) fn new(flaw: Flaw, index: usize, id: NodeId, events: Arc<dyn BrokerEvents>) -> Self {
+        Self {
+            flaw,
+            index,
+            id,
+            events,
+            under_way: AtomicUsize::new(0),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Between the memory broker and the node.
+#[derive(Debug)]
+pub(super) struct Forward {
+    running: Arc<Running>,
+    away: watch::Receiver<bool>,
+    /// Whether it passes on publications only.
+    deaf: bool,
+}
+
+impl Forward {
+    pub(super) fn new(running: &Arc<Running>, away: watch::Receiver<bool>) -> Arc<Self> {
+        let running = Arc::clone(running);
+        Arc::new(Self {
+            running,
+            away,
+            deaf: false,
+        })
+    }
+
+    pub(super) fn deaf(running: &Arc<Running>, away: watch::Receiver<bool>) -> Arc<Self> {
+        let running = Arc::clone(running);
+        Arc::new(Self {
+            running,
+            away,
+            deaf: true,
+        })
+    }
+
+    fn is_shown(&self, publication: &Publication) -> bool {
+        let own = publication
+            .id
+            .as_ref()
+            .is_some_and(|(node, _)| *node == self.running.id);
+        match self.running.flaw {
+            Flaw::HidesOwn | Flaw::OwnFirst => !own,
+            Flaw::TellsTwoNodes => own || self.running.index < 2,
+            Flaw::HidesEmitters => publication.id.is_some(),
+            _ => true,
+        }
+    }
+}
+
+/// The JSON as a parser and a writer would leave it.
+fn normalized(publication: &Publication) -> Arc<Publication> {
+    let mut publication = publication.clone();
+    let json: serde_json::Value =
+        serde_json::from_str(publication.event.json()).unwrap_or_default();
+    let attachments = publication.event.attachments().to_vec();
+    if let Ok(event) = EventData::from_parts(json.to_string().into(), attachments) {
+        publication.event = event;
+    }
+    Arc::new(publication)
+}
+
+#[async_trait]
+impl BrokerEvents for Forward {
+    async fn publications(&self, batch: &[Delivered]) {
+        let mut away = self.away.clone();
+        // The sender lives as long as the cluster.
+        let _ = away.wait_for(|away| !away).await;
+        let running = Arc::clone(&self.running);
+        let shown = batch
+            .iter()
+            .filter(|(_, publication)| self.is_shown(publication));
+        let mut batch: Vec<Delivered> = shown.cloned().collect();
+        match running.flaw {
+            Flaw::NormalizesJson => batch
+                .iter_mut()
+                .for_each(|(_, publication)| *publication = normalized(publication)),
+            Flaw::ReportsAtOnce => {
+                tokio::spawn(async move { running.events.publications(&batch).await });
+                return;
+            }
+            Flaw::DropsWhenBusy => {
+                if running.under_way.load(SeqCst) == 0 {
+                    running.under_way.store(1, SeqCst);
+                    tokio::spawn(async move {
+                        running.events.publications(&batch).await;
+                        running.under_way.store(0, SeqCst);
+                    });
+                }
+                return;
+            }
+            _ => {}
+        }
+        running.events.publications(&batch).await;
+    }
+
+    fn gap(&self, after: Option<&Position>, now: &Position) {
+        self.running.events.gap(after, now);
+    }
+
+    fn request(&self, request: Request, reply: ReplySink) {
+        let running = &self.running;
+        if self.deaf || running.abandoned.load(SeqCst) {
+            return;
+        }
+        let request = match (running.flaw, request) {
+            (Flaw::TurnsClose, Request::Disconnect { sockets, close }) => Request::Disconnect {
+                sockets,
+                close: !close,
+            },
+            (_, request) => request,
+        };
+        let reply = match running.flaw {
+            Flaw::StopsAtAbandoned => until_abandoned(running, reply),
+            _ => reply,
+        };
+        running.events.request(request, reply);
+    }
+
+    fn health(&self, health: Health) {
+        self.running.events.health(health);
+    }
+}
+
+/// A sink that makes the node deaf when nobody takes an answer.
+fn until_abandoned(running: &Arc<Running>, reply: ReplySink) -> ReplySink {
+    let (sink, mut answers) = ReplySink::channel();
+    let running = Arc::clone(running);
+    tokio::spawn(async move {
+        while let Some(answer) = answers.recv().await {
+            let answer: Reply = answer;
+            if !reply.send(answer).await {
+                running.abandoned.store(true, SeqCst);
+            }
+        }
+    });
+    sink
+}
