@@ -46,16 +46,16 @@ pub struct Node {
 impl Node {
     /// Builds and serves.
     pub async fn start(builder: ServerBuilder) -> Self {
+        Self::start_with(builder, ServeConfig::default()).await
+    }
+
+    /// The same with other bounds of the HTTP side.
+    pub async fn start_with(builder: ServerBuilder, config: ServeConfig) -> Self {
         let server = builder.build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(serve(
-            listener,
-            server.service(),
-            ServeConfig::default(),
-            stop.clone(),
-        ));
+        tokio::spawn(serve(listener, server.service(), config, stop.clone()));
         Self { server, addr, stop }
     }
 }

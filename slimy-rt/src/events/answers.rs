@@ -15,6 +15,7 @@ use crate::{
     InvalidId, NodeId, SocketId,
     broker::{BrokerError, SocketSummary},
     protocol::{Arguments, EncodeError},
+    server::Bound,
 };
 
 /// The most bytes of answers that one broadcast keeps on one node: 64 MiB. Who answers beyond it counts as silent.
@@ -118,7 +119,11 @@ pub(crate) struct Question {
 impl Question {
     /// Notes that the socket's client owes an answer; `None` when it owes `bound` already.
     pub(crate) fn new(socket: &Socket, bound: usize) -> Option<Self> {
-        let (id, answer) = socket.acks().begin(bound)?;
+        let begun = socket.acks().begin(bound);
+        let Some((id, answer)) = begun else {
+            socket.stats().reached(Bound::MaxPendingAcks);
+            return None;
+        };
         let socket = socket.clone();
         Some(Self { socket, id, answer })
     }

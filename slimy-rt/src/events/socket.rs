@@ -22,7 +22,7 @@ use crate::{
     broker::SocketSummary,
     protocol::{Arguments, DisconnectReason, EventData, Frame},
     server::{
-        Access, Config, Core,
+        Access, Config, Core, Stats,
         link::{Command, Key, LinkRef},
     },
 };
@@ -310,6 +310,10 @@ impl Socket {
     #[must_use]
     pub fn pending_acks(&self) -> usize {
         self.acks().len()
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.core.stats
     }
 
     pub(crate) fn config(&self) -> &Config {

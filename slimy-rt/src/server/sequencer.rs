@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use self::directory::{Directory, Members, Namespace, RoomKeys, Slots};
 use super::{
-    Config,
+    Bound, Config,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
@@ -262,6 +262,7 @@ impl Sequencer {
             return Ok(());
         }
         if socket.rooms_mut().len() >= bound {
+            self.stats.reached(Bound::MaxRoomsPerSocket);
             return Err(JoinError::TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });
