@@ -21,8 +21,7 @@ pub struct ByHeader;
 #[async_trait]
 impl Authenticator for ByHeader {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
-        let header = "x-user".parse().map_err(|_| AuthError::Missing)?;
-        let name = handshake.header(&header).ok_or(AuthError::Missing)?;
+        let name = handshake.header("x-user").ok_or(AuthError::Missing)?;
         let id = UserId::parse(name)?;
         let role = if name.starts_with("admin") {
             Role::Admin

@@ -1,15 +1,21 @@
 //! Every bound of `Config`, reached: who goes beyond it is told or closed, it is counted by its name, and a neighbour notices nothing.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use slimy_rt::{
-    Room,
+    NodeId, Room,
     auth::{AuthError, Authenticator, Handshake, Identity},
-    events::{Answer, Namespace, Payload, Socket},
+    broker::{BrokerEvents, Delivered, Health, NodeInfo, Position, ReplySink, Request, RoomBroker},
+    events::{Answer, Emitter, Namespace, Payload, Socket},
     protocol::{client::PacketRate, packet::PacketLimits},
     server::{Bound, Config, Server},
 };
+use slimy_rt_backends::memory::MemoryBroker;
 use slimy_rt_tests::{
     client::DEADLINE,
     node::{ByHeader, Node},
@@ -59,6 +65,19 @@ fn namespace() -> Namespace {
             assert!(first.is_err(), "nobody answers");
             Answer(second.expect_err("one is too many").to_string())
         })
+        .on("ask", async |socket: Socket| {
+            let answer = socket.emit_with_ack("ask", &1).await;
+            Answer(answer.expect_err("nobody answers").to_string())
+        })
+        .on("ask all", async |everyone: Emitter| {
+            let answers = everyone.all().emit_with_ack("ask", &1).await;
+            Answer(answers.expect_err("too many").to_string())
+        })
+        .on("fetch", async |everyone: Emitter| {
+            let fetched = everyone.all().fetch_sockets().await;
+            Answer(fetched.expect("the rest").missing_nodes)
+        })
+        .on_concurrent("hang beside", async || std::future::pending::<()>().await)
         .on("flood", async |socket: Socket| {
             let payload = "x".repeat(40_000);
             for _ in 0..400 {
@@ -115,12 +134,38 @@ fn post(target: &str, body: &str, length: usize) -> String {
     format!("POST {target}polling HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
+/// A node that takes requests and never answers.
+#[derive(Debug)]
+struct Silent(Mutex<Vec<ReplySink>>);
+
+#[async_trait]
+impl BrokerEvents for Silent {
+    async fn publications(&self, _: &[Delivered]) {}
+    fn gap(&self, _: Option<&Position>, _: &Position) {}
+    fn request(&self, _: Request, reply: ReplySink) {
+        self.0.lock().expect("no panic").push(reply);
+    }
+    fn health(&self, _: Health) {}
+}
+
+async fn silent_node(hub: &MemoryBroker) -> MemoryBroker {
+    let (broker, id) = (hub.node(), NodeId::random());
+    let events = Arc::new(Silent(Mutex::default()));
+    let started = broker.start(&NodeInfo { id }, events).await;
+    started.expect("a node");
+    broker
+}
+
 /// Runs a case beside a neighbour, and waits until the bound's counter has gone from 0 to 1, or further where one cannot go beyond by one only.
 async fn reached(bound: Bound, config: Config, case: impl AsyncFnOnce(SocketAddr)) {
+    let hub = MemoryBroker::new();
+    let _silent = silent_node(&hub).await;
     let builder = Server::builder(Slow)
         .config(config)
         .namespace(namespace())
-        .namespace(Namespace::new("/b"));
+        .namespace(Namespace::new("/b"))
+        .namespace(Namespace::new("/rooms/{room}"))
+        .broker(hub.node());
     let node = Node::start(builder).await;
     let stop = CancellationToken::new();
     let neighbour = neighbour(node.addr, stop.clone());
@@ -147,7 +192,10 @@ async fn reached(bound: Bound, config: Config, case: impl AsyncFnOnce(SocketAddr
     assert_eq!((report.sockets, report.rooms), (0, 0), "nothing is left");
     let exact = !matches!(
         bound,
-        Bound::MaxQueuedEvents | Bound::MaxQueuedBytes | Bound::HandshakesPerSecond
+        Bound::MaxQueuedEvents
+            | Bound::MaxQueuedBytes
+            | Bound::HandshakesPerSecond
+            | Bound::AckTimeout
     );
     assert!(report.reached(bound) == 1 || !exact, "{report:?}");
 }
@@ -301,6 +349,34 @@ bounds! {
         raw.send(text(r#"420["ask twice"]"#)).await;
         assert_eq!(raw.text().await, r#"420["ask",1]"#);
         assert!(raw.text().await.contains("max_pending_acks"));
+    };
+    ack_timeout: AckTimeout, { ack_timeout: SHORT, }, async |addr| {
+        let mut raw = joined(addr).await;
+        raw.send(text(r#"420["ask"]"#)).await;
+        assert_eq!(raw.text().await, r#"420["ask",1]"#);
+        assert!(raw.text().await.contains("did not answer"));
+    };
+    max_broadcast_acks: MaxBroadcastAcks, { max_broadcast_acks: 1, }, async |addr| {
+        let mut raw = joined(addr).await;
+        raw.send(text(r#"420["ask all"]"#)).await;
+        assert!(raw.text().await.contains("max_broadcast_acks"));
+    };
+    request_timeout: RequestTimeout, { request_timeout: SHORT, }, async |addr| {
+        let mut raw = joined(addr).await;
+        raw.send(text(r#"420["fetch"]"#)).await;
+        assert_eq!(raw.text().await, "430[1]", "one node said nothing");
+    };
+    max_dynamic_namespaces: MaxDynamicNamespaces, { max_dynamic_namespaces: 1, }, async |addr| {
+        let mut raw = connect(addr, "u").await;
+        raw.send(text("40/rooms/1,")).await;
+        assert!(raw.text().await.starts_with("40/rooms/1,{"));
+        raw.send(text("40/rooms/2,")).await;
+        assert!(raw.text().await.contains("too_many_namespaces"));
+    };
+    max_concurrent_handlers: MaxConcurrentHandlers, { max_concurrent_handlers: 1, handler_timeout: SHORT, }, async |addr| {
+        let mut raw = joined(addr).await;
+        raw.send(text(r#"420["hang beside"]"#)).await;
+        assert!(raw.text().await.starts_with("430[{"));
     };
     max_queued_events: MaxQueuedEvents, { max_queued_events: 2, handler_timeout: SHORT, }, async |addr| {
         let mut raw = joined(addr).await;

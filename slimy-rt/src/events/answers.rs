@@ -38,6 +38,8 @@ pub struct Answers {
     pub silent: Vec<SocketId>,
     /// How many nodes were asked and said nothing.
     pub missing_nodes: usize,
+    /// Why the other nodes were not asked, when they could not be.
+    pub not_asked: Option<Arc<ClusterError>>,
     /// Nodes that asked nobody, since more sockets were meant there than their `Config::max_broadcast_acks`.
     pub refused: Vec<NodeId>,
 }
@@ -46,7 +48,10 @@ impl Answers {
     /// Whether everybody answered.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.silent.is_empty() && self.missing_nodes == 0 && self.refused.is_empty()
+        self.silent.is_empty()
+            && self.missing_nodes == 0
+            && self.refused.is_empty()
+            && self.not_asked.is_none()
     }
 }
 
@@ -182,6 +187,9 @@ impl Questions {
         // They are all under way; the order only says which is looked at first, and one that is there is taken even past the deadline.
         for mut question in std::mem::take(&mut self.asked) {
             let answer = tokio::time::timeout_at(deadline, question.answer()).await;
+            if answer.is_err() {
+                question.socket.stats().reached(Bound::AckTimeout);
+            }
             let id = question.socket.id().clone();
             match answer.ok().flatten() {
                 Some(arguments) => answers.answers.push((id, arguments)),

@@ -73,6 +73,16 @@ bounds! {
     MaxQueuedEvents = "max_queued_events",
     /// Reading stopped, since too many bytes of events waited for handlers.
     MaxQueuedBytes = "max_queued_bytes",
+    /// A socket was refused: too many namespaces of patterns.
+    MaxDynamicNamespaces = "max_dynamic_namespaces",
+    /// As many concurrent handlers ran for a socket as may; its next events wait.
+    MaxConcurrentHandlers = "max_concurrent_handlers",
+    /// A program wanted answers of too many sockets at once.
+    MaxBroadcastAcks = "max_broadcast_acks",
+    /// A client did not answer a program's event in time.
+    AckTimeout = "ack_timeout",
+    /// Another node did not answer in time.
+    RequestTimeout = "request_timeout",
     /// A handshake was refused: too many connections.
     MaxConnections = "max_connections",
     /// A handshake was refused: too many connections of one address.

@@ -235,7 +235,7 @@ impl Worker {
             }
             let may_begin = self.queue.front().map(|work| self.may_begin(work));
             match may_begin {
-                Some(true) => self.begin(now),
+                Some(true) => self.begin(stats, now),
                 None if self.is_idle() && matches!(self.stage, Stage::Left) => {
                     return Poll::Ready(Progress::Ended);
                 }
@@ -268,7 +268,7 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, stats: &Stats, now: Instant) {
         let Some(work) = self.queue.pop_front() else {
             return;
         };
@@ -301,7 +301,11 @@ impl Worker {
                     ..running(handler, EVENT)
                 };
                 if listener.concurrent {
-                    self.beside.get_or_insert_default().push(running);
+                    let beside = self.beside.get_or_insert_default();
+                    beside.push(running);
+                    if beside.len() >= self.bounds.max_concurrent {
+                        stats.reached(Bound::MaxConcurrentHandlers);
+                    }
                 } else {
                     self.running = Some(running);
                 }

@@ -336,6 +336,7 @@ impl SocketIo {
             socket.set_connected(false);
             core.authorization.remove(&socket);
             self.client.left(&namespace);
+            core.stats.reached(Bound::MaxDynamicNamespaces);
             let limit = core.config.max_dynamic_namespaces;
             tracing::warn!(%namespace, limit, "refused: as many namespaces as `max_dynamic_namespaces` allows");
             refuse(
