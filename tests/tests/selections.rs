@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use slimy_rt::{
     Room,
-    events::{
-        AckError, ClusterError, ConnectError, EmitError, Event, JoinError, Namespace, Socket,
-    },
+    events::{AckError, ClusterError, EmitError, Event, JoinError, Namespace},
     server::Config,
 };
 use slimy_rt_backends::memory::MemoryBroker;
