@@ -36,8 +36,13 @@ fuzz_target!(|scenario: Scenario| {
     assert_eq!(whole, plain(max_payload as u128, max_fragments, bytes));
 });
 
-/// RFC 6455, section 5.2, read from a buffer that holds everything.
-fn plain(max_payload: u128, max_fragments: u32, mut rest: &[u8]) -> Result<(usize, bool), u16> {
+/// RFC 6455, sections 5.2 and 5.5, read from a buffer that holds everything.
+fn plain(
+    max_payload: u128,
+    max_fragments: u32,
+    bytes: &[u8],
+) -> Result<(usize, bool), (u16, usize)> {
+    let mut rest = bytes;
     let (mut size, mut fragments, mut largest) = (0_u128, 0, 0);
     loop {
         let [first, second, behind @ ..] = rest else {
@@ -58,14 +63,25 @@ fn plain(max_payload: u128, max_fragments: u32, mut rest: &[u8]) -> Result<(usiz
                 .iter()
                 .fold(0, |all, byte| all << 8 | u128::from(*byte)),
         };
+        let before_its_end = bytes.len() - payload.len() - 1;
+        let violation = |code| Err((code, before_its_end));
+        let is_minimal = match extended {
+            0 => true,
+            2 => length >= 126,
+            _ => (1 << 16..1 << 63).contains(&length),
+        };
+        let is_whole_control = first & 0x80 != 0 && length <= 125;
+        if !is_minimal || (first & 0x08 != 0 && !is_whole_control) {
+            return violation(1002);
+        }
         if first & 0x08 == 0 {
             fragments += 1;
             size += length;
             if size > max_payload {
-                return Err(1009);
+                return violation(1009);
             }
             if fragments > max_fragments {
-                return Err(1008);
+                return violation(1008);
             }
             largest = largest.max(size as usize);
             if first & 0x80 != 0 {

@@ -176,16 +176,20 @@ fn payload_len(header: &[u8; MAX_HEADER]) -> u64 {
     }
 }
 
-/// Lets a meter see these pieces: the largest message and whether the last one is whole, or the close code of a violation.
+/// Lets a meter see these pieces: the largest message and whether the last one is whole; or a violation's close code and how many bytes before
+/// it are passed on.
 #[cfg(fuzzing)]
 pub fn meter<'a>(
     max_payload: usize,
     max_fragments: u32,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<(usize, bool), u16> {
-    let mut meter = Meter::new(max_payload, max_fragments);
+) -> Result<(usize, bool), (u16, usize)> {
+    let (mut meter, mut passed) = (Meter::new(max_payload, max_fragments), 0);
     for piece in pieces {
-        meter.observe(piece).map_err(Violation::close_code)?;
+        passed += meter.observe(piece);
+        if let Some(violation) = meter.violation() {
+            return Err((violation.close_code(), passed));
+        }
     }
     Ok((meter.largest(), meter.is_between_messages()))
 }
