@@ -237,3 +237,27 @@ async fn shutting_down_writes_what_is_pending_and_closes_with_1001() {
     assert_eq!(node.server.report().sockets, 0);
     assert_eq!(node.server.report().rooms, 0);
 }
+
+#[tokio::test]
+async fn a_socket_that_was_ended_while_it_was_let_in_connects_and_disconnects() {
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let left = sender.clone();
+    let namespace = Namespace::new("/")
+        .connect_middleware(async |socket: Socket| {
+            socket.disconnect();
+            Ok(())
+        })
+        .on_connect(move || {
+            sender.send("connected".to_owned()).unwrap();
+            std::future::ready(())
+        })
+        .on_disconnect(move |reason: DisconnectReason| {
+            left.send(reason.to_string()).unwrap();
+            std::future::ready(())
+        });
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    assert_eq!(client.text().await, "41");
+    assert_eq!(seen.recv().await.unwrap(), "connected");
+    assert_eq!(seen.recv().await.unwrap(), "server namespace disconnect");
+}
