@@ -12,7 +12,7 @@ use slimy_rt::{
     server::{Config, Server},
 };
 use slimy_rt_tests::{
-    client::Client,
+    client::{Client, DEADLINE},
     node::{ByHeader, Node},
 };
 
@@ -260,4 +260,25 @@ async fn a_socket_that_was_ended_while_it_was_let_in_connects_and_disconnects() 
     assert_eq!(client.text().await, "41");
     assert_eq!(seen.recv().await.unwrap(), "connected");
     assert_eq!(seen.recv().await.unwrap(), "server namespace disconnect");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_comes_before_the_welcome() {
+    let namespace = Namespace::new("/").connect_middleware(|socket: Socket| {
+        let (begun, begins) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            begun.send(()).unwrap();
+            let deadline = std::time::Instant::now() + DEADLINE;
+            while socket.emit("early", &1).is_err() && std::time::Instant::now() < deadline {
+                std::hint::spin_loop();
+            }
+        });
+        begins.recv().unwrap();
+        std::future::ready(Ok(()))
+    });
+    let node = node(namespace, config()).await;
+    for _ in 0..100 {
+        let mut client = Client::join(node.addr, "u").await;
+        assert_eq!(client.event().await.0, "early");
+    }
 }

@@ -195,6 +195,8 @@ impl Sequencer {
             jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
+        // Behind the welcome: from now on it may be sent to, by whoever has had it since before.
+        socket.set_connected(true);
         true
     }
 

@@ -324,9 +324,7 @@ impl SocketIo {
             }
         };
         let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
-        socket.set_connected(true);
         if !core.sequencer.enter(&socket, Arc::new(welcome)) {
-            socket.set_connected(false);
             core.authorization.remove(&socket);
             self.client.left(&namespace);
             let limit = core.config.max_dynamic_namespaces;
