@@ -14,6 +14,7 @@ use slimy_rt::{
 use slimy_rt_tests::{
     client::{Client, DEADLINE},
     node::{ByHeader, Node},
+    peers::TestNode,
 };
 
 fn config() -> Config {
@@ -194,8 +195,9 @@ async fn acks_from_the_client_come_back_time_out_and_are_bounded() {
 
     let answering = async {
         let asked = client.text().await;
-        assert_eq!(asked, r#"420["question",1]"#);
-        client.send(r#"430["yes",2]"#).await;
+        let asked = asked.strip_prefix("42").unwrap();
+        let id = asked.strip_suffix(r#"["question",1]"#).unwrap();
+        client.send(&format!(r#"43{id}["yes",2]"#)).await;
     };
     let (answer, ()) = tokio::join!(ask(5_000), answering);
     assert_eq!(answer.unwrap().parse::<String>(0).unwrap(), "yes");
@@ -281,4 +283,25 @@ async fn nothing_comes_before_the_welcome() {
         let mut client = Client::join(node.addr, "u").await;
         assert_eq!(client.event().await.0, "early");
     }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_former_socket_is_none_to_the_new_one() {
+    let mut node = TestNode::alone(config()).await;
+    let mut former = node.peer(&[]).await;
+    let socket = former.socket.clone();
+    let asking = tokio::spawn(async move { socket.emit_with_ack("delete?", &1).await });
+    let (_, old) = former.asked().await;
+    drop(former.client);
+    let answer = asking.await.unwrap();
+    assert!(matches!(answer, Err(AckError::Disconnected)));
+
+    let mut back = node.peer(&[]).await;
+    let socket = back.socket.clone();
+    let asking = tokio::spawn(async move { socket.emit_with_ack("keep?", &1).await });
+    let (_, new) = back.asked().await;
+    back.client.send(&format!(r#"43{old}["old"]"#)).await;
+    back.client.send(&format!(r#"43{new}["new"]"#)).await;
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!(answer.parse::<String>(0).unwrap(), "new");
 }
