@@ -305,3 +305,23 @@ async fn an_answer_to_a_former_socket_is_none_to_the_new_one() {
     let answer = asking.await.unwrap().unwrap();
     assert_eq!(answer.parse::<String>(0).unwrap(), "new");
 }
+
+#[tokio::test]
+async fn what_was_on_its_way_to_a_socket_that_the_server_ended_does_no_harm() {
+    let ending = Namespace::new("/").on("end", async |socket: Socket| socket.disconnect());
+    let other = Namespace::new("/other").on("fine", answer);
+    let server = Server::builder(ByHeader).namespace(ending).namespace(other);
+    let node = Node::start(server).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send("40/other,").await;
+    assert!(client.text().await.starts_with("40/other,"));
+    client.send(r#"42["end"]"#).await;
+    assert_eq!(client.text().await, "41");
+    for late in [r#"42["typing"]"#, "437[]", "41"] {
+        client.send(late).await;
+    }
+    client.send(r#"42/other,1["fine"]"#).await;
+    assert_eq!(client.text().await, r#"43/other,1[{"ok":true}]"#);
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40{"), "it may come back");
+}
