@@ -99,7 +99,7 @@ impl Field {
             while sent < events && sent - waited < u64::from(WINDOW) {
                 emitter
                     .to(room())
-                    .emit_data(event())
+                    .emit_data(&event())
                     .expect("a room's name");
                 sent += 1;
             }

@@ -6,11 +6,10 @@
 //! ```
 //! and everyone who is connected gets an event `order`.
 
-use async_trait::async_trait;
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use serde::{Deserialize, Serialize};
 use slimy_rt::{
-    UserId,
+    UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Emitter, Namespace},
     server::{Server, origin::Origins},

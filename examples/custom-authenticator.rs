@@ -12,20 +12,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use slimy_rt::{
-    TokenId, UserId,
+    TokenId, UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Answer, ConnectError, Namespace},
-    server::{
-        Server,
-        origin::Origins,
-        serve::{ServeConfig, serve},
-    },
+    server::{Server, origin::Origins, serve::ServeConfig},
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// The keys that are known, and whose they are. A real one would ask a database, and keep hashes only.
 #[derive(Default)]
@@ -46,10 +40,9 @@ const VALID_FOR: Duration = Duration::from_secs(12 * 3600);
 #[async_trait]
 impl Authenticator for ApiKeys {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
-        let header = http::HeaderName::from_static("x-api-key");
         let key = handshake.auth()["key"]
             .as_str()
-            .or_else(|| handshake.header(&header))
+            .or_else(|| handshake.header("x-api-key"))
             .ok_or(AuthError::Missing)?;
         // The error says nothing of the key: what is wrong with it is nobody's business.
         let found = self
@@ -93,7 +86,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::var("ADDRESS").unwrap_or("127.0.0.1:3080".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    serve(listener, server.service(), ServeConfig::default(), stop).await;
+    let never = std::future::pending();
+    server.run(listener, ServeConfig::default(), never).await;
     Ok(())
 }

@@ -5,9 +5,9 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use slimy_rt::{
+    async_trait,
     broker::{BrokerError, BrokerEvents, Health, NodeInfo, Position, Publication, RoomBroker},
     conformance::{self, broker::BrokerFactory},
 };

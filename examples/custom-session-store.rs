@@ -5,10 +5,9 @@
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::SystemTime};
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use slimy_rt::{
-    TokenId, UserId,
+    TokenId, UserId, async_trait,
     conformance::{self, Failures},
     session::{
         Expiry, Session, SessionChanges, SessionError, SessionEvent, SessionPage, SessionStore,

@@ -12,20 +12,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_trait::async_trait;
 use serde_json::json;
 use slimy_rt::{
-    UserId,
+    UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Answer, ConnectError, FromSocket, Namespace, Payload, Rejection, Socket, State},
-    server::{
-        Server,
-        origin::Origins,
-        serve::{ServeConfig, serve},
-    },
+    server::{Server, origin::Origins, serve::ServeConfig},
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// What handlers share: they take it as `State<Notes>`.
 #[derive(Clone, Default)]
@@ -100,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::var("ADDRESS").unwrap_or("127.0.0.1:3080".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    serve(listener, server.service(), ServeConfig::default(), stop).await;
+    let never = std::future::pending();
+    server.run(listener, ServeConfig::default(), never).await;
     Ok(())
 }

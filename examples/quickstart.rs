@@ -7,31 +7,25 @@
 //! socket.emit("say", "hello", (answer) => console.log(answer)); // { heard: 1 }
 //! ```
 
-use async_trait::async_trait;
 use serde::Serialize;
 use slimy_rt::{
-    UserId,
+    UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Answer, Emitter, Namespace, Payload, Rejection},
-    server::{
-        Server,
-        origin::Origins,
-        serve::{ServeConfig, serve},
-    },
+    server::{Server, origin::Origins, serve::ServeConfig},
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Who may connect, and as whom. Your own: an API key, a cookie, a row in a table.
 #[derive(Debug)]
-struct Password(&'static str);
+struct Password;
 
 #[async_trait]
 impl Authenticator for Password {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
         let auth = handshake.auth();
         let password = auth["password"].as_str().ok_or(AuthError::Missing)?;
-        if password != self.0 {
+        if password != "open sesame" {
             return Err(AuthError::Invalid("wrong password".into()));
         }
         let name = auth["name"].as_str().ok_or(AuthError::Missing)?;
@@ -72,14 +66,14 @@ async fn say(
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::builder(Password("open sesame"))
+    let server = Server::builder(Password)
         .origins(Origins::any())
         .namespace(Namespace::new("/").on("say", say))
         .build()?;
     let address = std::env::var("ADDRESS").unwrap_or("127.0.0.1:3080".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    serve(listener, server.service(), ServeConfig::default(), stop).await;
+    let never = std::future::pending();
+    server.run(listener, ServeConfig::default(), never).await;
     Ok(())
 }

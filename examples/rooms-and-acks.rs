@@ -11,21 +11,15 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::json;
 use slimy_rt::{
-    Room, UserId,
+    Room, UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::{Answer, Args, Emitter, Namespace, Payload, Rejection, Socket},
-    server::{
-        Server,
-        origin::Origins,
-        serve::{ServeConfig, serve},
-    },
+    server::{Server, origin::Origins, serve::ServeConfig},
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// How long a vote takes at the most.
 const VOTE: Duration = Duration::from_secs(2);
@@ -67,7 +61,7 @@ async fn vote(
         .to(&room)
         .timeout(VOTE)
         .emit_with_ack("vote?", &question);
-    let answers = question.await.map_err(Rejection::internal)?;
+    let answers = question.await?;
     let mut votes = Votes {
         silent: answers.silent.len(),
         ..Votes::default()
@@ -118,7 +112,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::var("ADDRESS").unwrap_or("127.0.0.1:3080".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = CancellationToken::new();
-    serve(listener, server.service(), ServeConfig::default(), stop).await;
+    let never = std::future::pending();
+    server.run(listener, ServeConfig::default(), never).await;
     Ok(())
 }

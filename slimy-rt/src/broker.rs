@@ -179,7 +179,8 @@ pub trait BrokerEvents: fmt::Debug + Send + Sync + 'static {
     fn health(&self, health: Health);
 }
 
-/// A publication with its place in the log; `None` when this broker has no log.
+/// A publication with its place in the log; `None` when this broker gives no positions. That it gives some does not say that
+/// [`history`](RoomBroker::history) can go back to them: [`Capabilities::log`] does.
 pub type Delivered = (Option<Position>, Arc<Publication>);
 
 /// One event for a set of sockets.
@@ -194,6 +195,8 @@ pub struct Publication {
     pub audience: Audience,
     /// What.
     pub event: EventData,
+    /// Nodes may drop it for clients that do not keep up.
+    pub volatile: bool,
 }
 
 impl Publication {
@@ -210,7 +213,15 @@ impl Publication {
             namespace,
             audience,
             event,
+            volatile: false,
         }
+    }
+
+    /// Sets whether nodes may drop it for clients that do not keep up.
+    #[must_use]
+    pub fn volatile(mut self, volatile: bool) -> Self {
+        self.volatile = volatile;
+        self
     }
 }
 
@@ -277,6 +288,9 @@ pub struct Capabilities {
     pub requests: bool,
     /// It keeps the states of clients that were cut off.
     pub recovery: bool,
+    /// A node is not told of publications that concern none of its rooms, as far as [`RoomBroker::interest`] has named them. The numbers of a publishing node
+    /// then have holes that are no gap; [`BrokerEvents::gap`] alone tells of those.
+    pub filters: bool,
 }
 
 /// A node, as the others see it.

@@ -80,6 +80,8 @@
 //! It installs no tracing subscriber, no crypto provider and no signal handler. It logs with `tracing`, never what a client uses to prove who it is.
 
 mod ids;
+/// What implementations of the traits are marked with.
+pub use async_trait::async_trait;
 pub use ids::*;
 #[cfg(feature = "api")]
 pub mod api;

@@ -40,4 +40,5 @@ examples! {
     Dependencies: "../../book/src/dependencies.md",
     Testing: "../../book/src/testing.md",
     Limits: "../../book/src/limits.md",
+    LimitsAndHardening: "../../book/src/limits-and-hardening.md",
 }

@@ -1,7 +1,11 @@
-//! What the tests share: a client, a node, and the examples of the README and the book.
+//! What the tests share: clients, a node, the program under attack, and the examples of the README and the book.
 
+pub mod arena;
 pub mod client;
 #[cfg(doctest)]
 mod examples;
 pub mod node;
 pub mod peers;
+pub mod program;
+pub mod raw;
+pub mod token;

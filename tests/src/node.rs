@@ -21,8 +21,7 @@ pub struct ByHeader;
 #[async_trait]
 impl Authenticator for ByHeader {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
-        let header = "x-user".parse().map_err(|_| AuthError::Missing)?;
-        let name = handshake.header(&header).ok_or(AuthError::Missing)?;
+        let name = handshake.header("x-user").ok_or(AuthError::Missing)?;
         let id = UserId::parse(name)?;
         let role = if name.starts_with("admin") {
             Role::Admin
@@ -46,16 +45,16 @@ pub struct Node {
 impl Node {
     /// Builds and serves.
     pub async fn start(builder: ServerBuilder) -> Self {
+        Self::start_with(builder, ServeConfig::default()).await
+    }
+
+    /// The same with other bounds of the HTTP side.
+    pub async fn start_with(builder: ServerBuilder, config: ServeConfig) -> Self {
         let server = builder.build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(serve(
-            listener,
-            server.service(),
-            ServeConfig::default(),
-            stop.clone(),
-        ));
+        tokio::spawn(serve(listener, server.service(), config, stop.clone()));
         Self { server, addr, stop }
     }
 }

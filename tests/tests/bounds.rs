@@ -1,4 +1,4 @@
-//! Every bound that needs a running server: who reaches it is told or closed, and nobody beside notices.
+//! Bounds by what their reaching looks like from outside. That each is counted is in `reached.rs`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,11 +7,12 @@ use slimy_rt::{
     Room,
     auth::{AuthError, Authenticator, Handshake, Identity},
     events::{Answer, Namespace, Payload, Socket},
-    server::{Config, Server},
+    server::{Config, Server, serve::ServeConfig},
 };
 use slimy_rt_tests::{
     client::{Client, DEADLINE},
     node::{ByHeader, Node},
+    raw::{Raw, frame, text},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -191,4 +192,60 @@ async fn namespaces_of_one_client() {
     }
     client.send("40/c,").await;
     assert_eq!(client.close_code().await, 1000);
+}
+
+/// One byte now and then does not keep a connection open: it is the whole time that counts.
+#[tokio::test]
+async fn time_for_headers_that_come_byte_by_byte() {
+    let config = ServeConfig {
+        header_read_timeout: Duration::from_millis(300),
+        ..ServeConfig::default()
+    };
+    let builder = Server::builder(ByHeader).namespace(Namespace::new("/"));
+    let node = Node::start_with(builder, config).await;
+    let mut neighbour = Client::join(node.addr, "neighbour").await;
+    let mut slow = Raw::connect(node.addr).await;
+    let dribble = async {
+        let mut bytes = "GET /?EIO=4&transport=polling HTTP/1.1\r\nX: "
+            .bytes()
+            .chain(std::iter::repeat(b'x'));
+        while slow.send([bytes.next().unwrap()]).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, dribble)
+        .await
+        .expect("the slow client is still there");
+    neighbour.send("40/nobody,").await;
+    assert!(neighbour.text().await.starts_with("44/nobody,"));
+}
+
+/// Of the pongs that somebody asks for and does not read only a few wait, and then the newest: RFC 6455, section 5.5.3, allows that.
+#[tokio::test(flavor = "multi_thread")]
+async fn pongs_that_nobody_reads() {
+    const PINGS: usize = 60_000;
+    let config = Config {
+        packet_rate: None,
+        ..Config::default()
+    };
+    let node = node(config, Namespace::new("/")).await;
+    let mut healthy = Client::join(node.addr, "healthy").await;
+    let mut stuck = Raw::connect_with_small_buffers(node.addr).await;
+    stuck.upgrade("/?EIO=4&transport=websocket", "").await;
+    for _ in 0..PINGS / 100 {
+        stuck.send(frame(9, [7; 125]).bytes().repeat(100)).await;
+    }
+    healthy.send("40/nobody,").await;
+    assert!(healthy.text().await.starts_with("44/nobody,"));
+    stuck.send(text("40/nobody,")).await;
+    let mut pongs = 0;
+    loop {
+        let frame = stuck.frame().await.expect("a frame");
+        if frame.first == 0x8a {
+            pongs += 1;
+        } else if frame.payload.starts_with(b"44/nobody,") {
+            break;
+        }
+    }
+    assert!((1..PINGS).contains(&pongs), "{pongs} pongs waited");
 }

@@ -14,7 +14,7 @@ use slimy_rt::{
         Namespace, Payload, Rejection, Requirements, Socket, State,
     },
     protocol::{AckData, Arguments, Placeholder},
-    server::{BuildError, Server},
+    server::{Access, BuildError, Server},
 };
 use slimy_rt_tests::{
     client::Client,
@@ -183,6 +183,14 @@ async fn data_state_identity_and_emitter() {
         .on("count", async |State(counter): State<Counter>| {
             Answer(counter.0.fetch_add(1, Ordering::Relaxed))
         })
+        .on_connect(async |data: Option<Data<Name>>| assert!(data.is_none()))
+        .on("role", async |access: Access| Answer(access.role.as_str()))
+        .on("args", async |socket: Socket, emitter: Emitter| {
+            socket.emit_args("args", &("a", 1)).unwrap();
+            socket.volatile().emit_args("args", &[(); 0]).unwrap();
+            emitter.all().emit_args("args", &(1, 2, 3)).unwrap();
+            Answer(socket.emit_args("args", &1).unwrap_err().to_string())
+        })
         .on("all", async |emitter: Emitter| {
             emitter.all().emit("news", &1).unwrap();
         });
@@ -198,6 +206,13 @@ async fn data_state_identity_and_emitter() {
     assert_eq!(ask(&mut client, r#"["forget"]"#).await, json!([true]));
     assert_eq!(ask(&mut client, r#"["count"]"#).await, json!([0]));
     assert_eq!(ask(&mut other, r#"["count"]"#).await, json!([1]));
+    assert_eq!(ask(&mut client, r#"["role"]"#).await, json!(["member"]));
+    client.send(r#"421["args"]"#).await;
+    assert_eq!(client.text().await, r#"42["args","a",1]"#);
+    assert_eq!(client.text().await, r#"42["args"]"#);
+    assert_eq!(client.text().await, r#"42["args",1,2,3]"#);
+    assert!(client.text().await.starts_with("431["));
+    assert_eq!(other.text().await, r#"42["args",1,2,3]"#);
     client.send(r#"42["all"]"#).await;
     assert_eq!(client.event().await, ("news".into(), json!(1)));
     assert_eq!(other.event().await, ("news".into(), json!(1)));

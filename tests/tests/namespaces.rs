@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use slimy_rt::{
     Room,
     auth::Identity,
-    events::{Answer, ConnectError, Data, Event, Namespace, Payload, Rejection, Socket},
+    events::{Answer, ConnectError, Data, Event, JoinError, Namespace, Payload, Rejection, Socket},
     protocol::DisconnectReason,
     server::{BuildError, Config, Server},
 };
@@ -145,6 +145,79 @@ async fn event_middleware_comes_first_and_answers_for_handlers() {
     client.send(r#"42["secret"]"#).await;
     client.send(r#"428["end"]"#).await;
     assert_eq!(client.text().await, r#"438["end?"]"#);
+}
+
+#[tokio::test]
+async fn middleware_sees_events_that_nobody_handles() {
+    let namespace = Namespace::new("/").event_middleware(async |event: Event| {
+        Err(Rejection::new("closed", format!("no {}", event.name())))
+    });
+    let node = node([namespace], Config::default()).await;
+    let mut client = Client::join(node.addr, "ann").await;
+    client.send(r#"421["anything"]"#).await;
+    let answer = r#"431[{"code":"closed","error":"no anything"}]"#;
+    assert_eq!(client.text().await, answer);
+}
+
+#[tokio::test]
+async fn rooms_joined_in_a_middleware_are_there_when_the_client_is_told() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let namespace = Namespace::new("/{any}")
+        .connect_middleware(move |socket: Socket| {
+            assert_eq!(socket.join("early"), Ok(()));
+            assert_eq!(socket.join("early"), Ok(()));
+            assert_eq!(socket.join("left again"), Ok(()));
+            socket.leave("left again");
+            let full = socket.join("third").and_then(|()| socket.join("fourth"));
+            assert!(matches!(full, Err(JoinError::TooManyRooms { limit: 2 })));
+            sender.send(socket).unwrap();
+            std::future::ready(Ok(()))
+        })
+        .on("rooms", async |socket: Socket| Answer(socket.rooms().len()));
+    let config = Config {
+        max_rooms_per_socket: 2,
+        ..Config::default()
+    };
+    let node = node([namespace], config).await;
+    let mut client = Client::open(node.addr, "ann").await;
+    assert!(connect(&mut client, "/a", "").await.starts_with("40/a,"));
+    let emitter = node.server.emitter("/a").unwrap();
+    emitter.to("early").emit("news", &1).unwrap();
+    assert_eq!(client.text().await, r#"42/a,["news",1]"#);
+    client.send(r#"42/a,1["rooms"]"#).await;
+    assert_eq!(client.text().await, "43/a,1[2]");
+    client.send("41/a,").await;
+    let socket = seen.recv().await.unwrap();
+    while socket.is_connected() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(socket.join("late"), Err(JoinError::NotConnected));
+    assert_eq!(node.server.report().rooms, 0);
+}
+
+#[tokio::test]
+async fn two_handlers_for_one_thing_are_a_mistake() {
+    let twice = [
+        Namespace::new("/")
+            .on("a", async || ())
+            .on_concurrent("a", async || ()),
+        Namespace::new("/")
+            .on_connect(async || ())
+            .on_connect(async || ()),
+        Namespace::new("/")
+            .on_disconnect(async || ())
+            .on_disconnect(async || ()),
+        Namespace::new("/")
+            .fallback(async || ())
+            .fallback(async || ()),
+        Namespace::new("/")
+            .on_server_side("a", async || ())
+            .on_server_side("a", async || ()),
+    ];
+    for namespace in twice {
+        let built = Server::builder(ByHeader).namespace(namespace).build();
+        assert!(matches!(built, Err(BuildError::HandlerTwice { .. })));
+    }
 }
 
 #[tokio::test]

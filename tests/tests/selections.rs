@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use slimy_rt::{
     Room,
-    events::{
-        AckError, ClusterError, ConnectError, EmitError, Event, JoinError, Namespace, Socket,
-    },
+    events::{AckError, ClusterError, EmitError, Event, JoinError, Namespace},
     server::Config,
 };
 use slimy_rt_backends::memory::MemoryBroker;
@@ -345,17 +343,4 @@ async fn a_handler_that_ends_its_own_socket_comes_to_its_end() {
     assert_eq!(other.client.text().await, "41");
     assert_eq!(caller.client.text().await, "41");
     assert_eq!(ended.recv().await.unwrap().id(), caller.socket.id());
-}
-
-#[tokio::test]
-async fn a_socket_that_is_not_let_in_yet_joins_nothing() {
-    let namespace =
-        Namespace::new("/").connect_middleware(async |socket: Socket| match socket.join("early") {
-            Err(JoinError::NotConnected) => Ok(()),
-            other => Err(ConnectError::new(format!("{other:?}"))),
-        });
-    let mut node = TestNode::new(None, config(), namespace).await;
-    let peer = node.peer(&[]).await;
-    assert!(peer.socket.rooms().is_empty());
-    assert_eq!(node.node.server.report().rooms, 0);
 }

@@ -129,6 +129,7 @@ impl RoomBroker for MemoryBroker {
             log: true,
             requests: true,
             recovery: true,
+            filters: false,
         }
     }
 

@@ -33,8 +33,7 @@ struct ByHeader;
 #[async_trait]
 impl Authenticator for ByHeader {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
-        let header = http::HeaderName::from_static("x-user");
-        let name = handshake.header(&header).ok_or(AuthError::Missing)?;
+        let name = handshake.header("x-user").ok_or(AuthError::Missing)?;
         if name == "late" {
             return Err(AuthError::Expired);
         }

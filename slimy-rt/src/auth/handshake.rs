@@ -66,22 +66,23 @@ impl Handshake {
         }
     }
 
-    /// The first header of that name, when it is visible ASCII or UTF-8.
+    /// The first header of that name (in either case), when it is visible ASCII or UTF-8.
     #[must_use]
-    pub fn header<'a>(&'a self, name: &'a HeaderName) -> Option<&'a str> {
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         self.headers(name).next()
     }
 
     /// Every header of that name whose value is UTF-8, in the order of the request.
-    pub fn headers<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> + 'a {
+    pub fn headers<N: AsRef<str>>(&self, name: N) -> impl Iterator<Item = &str> + use<'_, N> {
         self.header_bytes(name)
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// Every header of that name, whatever its bytes, in the order of the request.
-    pub fn header_bytes<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let named = self.request.headers.iter().filter(move |(n, _)| n == name);
-        named.map(|(_, value)| &**value)
+    pub fn header_bytes<N: AsRef<str>>(&self, name: N) -> impl Iterator<Item = &[u8]> + use<'_, N> {
+        let is_it = move |n: &HeaderName| n.as_str().eq_ignore_ascii_case(name.as_ref());
+        let headers = self.request.headers.iter();
+        headers.filter_map(move |(n, value)| is_it(n).then_some(&**value))
     }
 
     /// The query string, without the question mark, as it was sent.

@@ -27,6 +27,8 @@ struct Header<'a> {
     #[serde(borrow)]
     event: &'a RawValue,
     attachments: Vec<usize>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    volatile: bool,
 }
 
 impl Publication {
@@ -42,6 +44,7 @@ impl Publication {
             except: Cow::Borrowed(&self.audience.except),
             event: serde_json::from_str(self.event.json()).map_err(invalid)?,
             attachments: self.event.attachments().iter().map(Bytes::len).collect(),
+            volatile: self.volatile,
         };
         let header = serde_json::to_vec(&header).map_err(invalid)?;
         let length = u32::try_from(header.len()).map_err(invalid)?;
@@ -90,6 +93,7 @@ impl Publication {
                 except: header.except.into_owned(),
             },
             event: event.map_err(|e: EncodeError| invalid(e))?,
+            volatile: header.volatile,
         })
     }
 }
@@ -116,12 +120,13 @@ mod tests {
         let attachments = vec![Bytes::from_static(b"\0\xff"), Bytes::new()];
         let event = event.with_attachments(attachments).unwrap();
         let id = Some((NodeId::parse("n").unwrap(), u64::MAX));
-        Publication::new(id, "/a b".into(), audience, event)
+        Publication::new(id, "/a b".into(), audience, event).volatile(true)
     }
 
     fn assert_same(a: &Publication, b: &Publication) {
         assert_eq!((&a.id, &a.namespace), (&b.id, &b.namespace));
         assert_eq!((&a.audience, &a.event), (&b.audience, &b.event));
+        assert_eq!(a.volatile, b.volatile);
     }
 
     #[test]

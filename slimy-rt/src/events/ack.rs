@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{ClusterError, EmitError, IntoAck, Rejection, Socket, answers::AnswerBudget};
+use super::{EmitError, IntoAck, Rejection, Socket, answers::AnswerBudget};
 use crate::protocol::{AckData, Arguments, Frame};
 
 /// The way to answer one event. It can be answered once; dropped unanswered, the client gets no answer. A cheap clone.
@@ -128,9 +128,6 @@ pub enum AckError {
         /// `Config::max_broadcast_acks`.
         limit: usize,
     },
-    /// The sockets of the other nodes could not be asked; those of this node have got the event.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
 }
 
 /// The answers that a socket's client owes.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClusterError, EmitError, JoinError};
+use super::{AckError, ClusterError, EmitError, JoinError};
 use crate::{
     protocol::{AckData, EncodeError},
     session::SessionError,
@@ -131,7 +131,7 @@ macro_rules! internal {
     };
 }
 
-internal!(EncodeError ClusterError SessionError);
+internal!(EncodeError AckError ClusterError SessionError);
 
 /// A socket that has gone is no error of the server's: nobody gets the answer.
 impl From<EmitError> for Rejection {

@@ -15,6 +15,7 @@ use crate::{
     InvalidId, NodeId, SocketId,
     broker::{BrokerError, SocketSummary},
     protocol::{Arguments, EncodeError},
+    server::Bound,
 };
 
 /// The most bytes of answers that one broadcast keeps on one node: 64 MiB. Who answers beyond it counts as silent.
@@ -37,6 +38,8 @@ pub struct Answers {
     pub silent: Vec<SocketId>,
     /// How many nodes were asked and said nothing.
     pub missing_nodes: usize,
+    /// Why the other nodes were not asked, when they could not be.
+    pub not_asked: Option<Arc<ClusterError>>,
     /// Nodes that asked nobody, since more sockets were meant there than their `Config::max_broadcast_acks`.
     pub refused: Vec<NodeId>,
 }
@@ -45,7 +48,10 @@ impl Answers {
     /// Whether everybody answered.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.silent.is_empty() && self.missing_nodes == 0 && self.refused.is_empty()
+        self.silent.is_empty()
+            && self.missing_nodes == 0
+            && self.refused.is_empty()
+            && self.not_asked.is_none()
     }
 }
 
@@ -118,7 +124,11 @@ pub(crate) struct Question {
 impl Question {
     /// Notes that the socket's client owes an answer; `None` when it owes `bound` already.
     pub(crate) fn new(socket: &Socket, bound: usize) -> Option<Self> {
-        let (id, answer) = socket.acks().begin(bound)?;
+        let begun = socket.acks().begin(bound);
+        let Some((id, answer)) = begun else {
+            socket.stats().reached(Bound::MaxPendingAcks);
+            return None;
+        };
         let socket = socket.clone();
         Some(Self { socket, id, answer })
     }
@@ -177,6 +187,9 @@ impl Questions {
         // They are all under way; the order only says which is looked at first, and one that is there is taken even past the deadline.
         for mut question in std::mem::take(&mut self.asked) {
             let answer = tokio::time::timeout_at(deadline, question.answer()).await;
+            if answer.is_err() {
+                question.socket.stats().reached(Bound::AckTimeout);
+            }
             let id = question.socket.id().clone();
             match answer.ok().flatten() {
                 Some(arguments) => answers.answers.push((id, arguments)),

@@ -186,7 +186,7 @@ impl Broadcast {
         self
     }
 
-    /// May be dropped for a client that does not keep up. Other nodes drop only what is to be answered, since the log keeps the rest.
+    /// May be dropped for a client that does not keep up, on every node.
     pub fn volatile(mut self) -> Self {
         self.flags.volatile = true;
         self
@@ -209,14 +209,26 @@ impl Broadcast {
     /// # Errors
     /// When the name is reserved, the payload cannot be written as JSON, or a room's name was none.
     pub fn emit<T: Serialize + ?Sized>(self, event: &str, payload: &T) -> Result<(), EmitError> {
-        self.emit_data(EventData::new(event, payload)?)
+        self.emit_data(&EventData::new(event, payload)?)
+    }
+
+    /// Sends an event with several arguments: a tuple, as in `emit_args("moved", &("e2", "e4"))`.
+    ///
+    /// # Errors
+    /// As `emit`, and when they are no array.
+    pub fn emit_args<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), EmitError> {
+        self.emit_data(&EventData::args(event, arguments)?)
     }
 
     /// Sends an event with any arguments and attachments.
     ///
     /// # Errors
     /// When a room's name was none.
-    pub fn emit_data(self, event: EventData) -> Result<(), EmitError> {
+    pub fn emit_data(self, event: &EventData) -> Result<(), EmitError> {
         let Self {
             emitter,
             audience,
@@ -228,7 +240,8 @@ impl Broadcast {
             return Err(invalid.into());
         }
         let Emitter { core, namespace } = &emitter;
-        core.sequencer.publish(namespace, audience, event, flags);
+        core.sequencer
+            .publish(namespace, audience, event.clone(), flags);
         Ok(())
     }
 
@@ -242,7 +255,7 @@ impl Broadcast {
         payload: &T,
     ) -> Result<Answers, AckError> {
         let event = EventData::new(event, payload).map_err(EmitError::from)?;
-        self.emit_data_with_ack(event).await
+        self.emit_data_with_ack(&event).await
     }
 
     /// Sends an event with any arguments and attachments and waits for every socket's answer.
@@ -253,12 +266,12 @@ impl Broadcast {
     ///
     /// # Errors
     /// [`AckError::TooManySockets`] when more than `Config::max_broadcast_acks` sockets of this node are meant: then nothing was sent.
-    /// [`AckError::Cluster`] when the other nodes could not be asked: then this node's sockets have got the event, and their answers are given
-    /// up. [`AckError::Emit`] when a room's name was none.
+    /// [`AckError::Emit`] when a room's name was none. That the other nodes could not be asked is no error, since this node's sockets have got
+    /// the event: [`Answers::not_asked`] says it.
     ///
     /// # Cancellation
     /// Nothing is sent before the future is polled. Dropping it then gives the answers up.
-    pub async fn emit_data_with_ack(mut self, event: EventData) -> Result<Answers, AckError> {
+    pub async fn emit_data_with_ack(mut self, event: &EventData) -> Result<Answers, AckError> {
         self.check().map_err(EmitError::from)?;
         let Self {
             emitter,
@@ -272,7 +285,7 @@ impl Broadcast {
         let timeout = timeout.unwrap_or(config.ack_timeout);
         let questions =
             core.sequencer
-                .publish_asking(namespace, &audience, &event, flags.volatile, config)?;
+                .publish_asking(namespace, &audience, event, flags.volatile, config)?;
         let Some(cluster) = emitter.others(flags.local) else {
             return Ok(questions.answers(timeout).await);
         };
@@ -281,7 +294,7 @@ impl Broadcast {
                 namespace: Arc::clone(namespace),
                 audience,
             },
-            event,
+            event: event.clone(),
             timeout,
             volatile: flags.volatile,
         };
@@ -301,16 +314,15 @@ impl Broadcast {
             true
         };
         let within = config.request_timeout;
-        let ask = async {
-            let asked = cluster.ask(&request, within, timeout.saturating_add(within), take);
-            asked.await.map_err(AckError::from)
-        };
-        let near = async { Ok(questions.answers(timeout).await) };
-        let (mut answers, missing_nodes) = tokio::try_join!(near, ask)?;
+        let ask = cluster.ask(&request, within, timeout.saturating_add(within), take);
+        let (mut answers, asked) = tokio::join!(questions.answers(timeout), ask);
         answers.answers.append(&mut far.answers);
         answers.silent.append(&mut far.silent);
         answers.refused = far.refused;
-        answers.missing_nodes = missing_nodes;
+        match asked {
+            Ok(missing_nodes) => answers.missing_nodes = missing_nodes,
+            Err(error) => answers.not_asked = Some(Arc::new(error)),
+        }
         Ok(answers)
     }
 

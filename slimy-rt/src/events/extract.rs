@@ -13,6 +13,7 @@ use super::{
 use crate::{
     auth::Identity,
     protocol::{ArgumentError, Arguments, DisconnectReason},
+    server::Access,
 };
 
 /// What can be had from a socket alone: an argument for every handler and middleware of a namespace.
@@ -44,7 +45,7 @@ use crate::{
 /// The future is dropped when the handler's time is over.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a socket",
-    note = "a socket has `Socket`, `Identity`, `Emitter`, `State<S>`, `Data<T>`; `Payload<T>`, `Args<T>` and `Ack` come with an event only",
+    note = "a socket has `Socket`, `Identity`, `Access`, `Emitter`, `State<S>`, `Data<T>`; `Payload<T>`, `Args<T>` and `Ack` come with an event only",
     note = "implement `FromSocket` for types of your own"
 )]
 pub trait FromSocket: Sized + Send {
@@ -83,7 +84,7 @@ pub trait FromSocket: Sized + Send {
 /// The future is dropped when the handler's time is over.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from an event",
-    note = "an event has `Payload<T>`, `Args<T>`, `Binary`, `Attachments`, `Arguments`, `Ack`, `Event`, and what its socket has: `Socket`, `Identity`, `Emitter`, `State<S>`, `Data<T>`",
+    note = "an event has `Payload<T>`, `Args<T>`, `Binary`, `Attachments`, `Arguments`, `Ack`, `Event`, and what its socket has: `Socket`, `Identity`, `Access`, `Emitter`, `State<S>`, `Data<T>`",
     note = "implement `FromEvent` or `FromSocket` for types of your own"
 )]
 pub trait FromEvent: Sized + Send {
@@ -115,6 +116,13 @@ impl FromSocket for Socket {
 impl FromSocket for Identity {
     async fn from_socket(socket: &Socket) -> Result<Self, Rejection> {
         Ok(socket.identity().clone())
+    }
+}
+
+/// What the user may see at this moment.
+impl FromSocket for Access {
+    async fn from_socket(socket: &Socket) -> Result<Self, Rejection> {
+        Ok((*socket.access()).clone())
     }
 }
 
@@ -218,6 +226,25 @@ impl<T: FromEvent> FromEvent for Option<T> {
         T::requires(requirements);
     }
 }
+
+macro_rules! option {
+    ($($context:ty),*) => {
+        $(
+            /// `None` instead of a rejection.
+            impl<T: Extract<$context>> Extract<$context> for Option<T> {
+                async fn extract(context: &$context) -> Result<Self, Rejection> {
+                    Ok(T::extract(context).await.ok())
+                }
+
+                fn requires(requirements: &mut Requirements) {
+                    T::requires(requirements);
+                }
+            }
+        )*
+    };
+}
+
+option!(Socket, Disconnect, ServerSideEvent);
 
 impl<T: FromEvent> Extract<Event> for T {
     async fn extract(event: &Event) -> Result<Self, Rejection> {

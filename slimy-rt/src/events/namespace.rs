@@ -56,6 +56,8 @@ pub(crate) struct Handlers {
     pub(crate) on_disconnect: Option<Erased<Disconnect, ()>>,
     pub(crate) on_server_side: HashMap<Box<str>, OnServerSide>,
     pub(crate) requirements: Requirements,
+    /// What was added a second time.
+    pub(crate) twice: Option<Box<str>>,
 }
 
 /// What handles an event.
@@ -89,7 +91,7 @@ impl Namespace {
     /// Asked before a socket is let in, after the authenticator and the session store have accepted its user. Several are asked in the order in which they were added;
     /// the first error refuses the socket, and the client's `connect_error` gets its message and data.
     ///
-    /// The socket is not connected yet: it has an identity and takes data, but joins no room and receives nothing.
+    /// The socket is not connected yet: it has an identity, takes data and joins rooms, in which it is once it is let in. It receives nothing before.
     #[must_use]
     pub fn connect_middleware<H, Args>(mut self, middleware: H) -> Self
     where
@@ -105,7 +107,8 @@ impl Namespace {
         self
     }
 
-    /// Asked before each event's handler, in the order in which they were added. The first rejection is the client's answer, and the handler is not called.
+    /// Asked about each event before its handler, in the order in which they were added; also about events that nobody handles. The first rejection is the
+    /// client's answer, and the handler is not called.
     #[must_use]
     pub fn event_middleware<H, Args>(mut self, middleware: H) -> Self
     where
@@ -118,7 +121,7 @@ impl Namespace {
         self
     }
 
-    /// Called when a socket has been let in, before any of its events. A second one replaces the first.
+    /// Called when a socket has been let in, before any of its events.
     #[must_use]
     pub fn on_connect<H, Args>(mut self, handler: H) -> Self
     where
@@ -126,11 +129,14 @@ impl Namespace {
         H: Handler<Socket, Args, Output = ()>,
     {
         H::requires(self.handlers.requirements.of("the handler `on_connect`"));
-        self.handlers.on_connect = Some(erase(handler, log_rejection));
-        self
+        let before = self
+            .handlers
+            .on_connect
+            .replace(erase(handler, log_rejection));
+        self.once(before, "`on_connect`")
     }
 
-    /// Called for each event of that name. A second handler for a name replaces the first.
+    /// Called for each event of that name. A second handler for a name is a mistake, which the server's `build` reports.
     #[must_use]
     pub fn on<H, Args>(mut self, event: &str, handler: H) -> Self
     where
@@ -139,8 +145,8 @@ impl Namespace {
         H::Output: IntoAck,
     {
         let listener = self.listener(format!("the handler of {event:?}"), handler, false);
-        self.handlers.on_event.insert(event.into(), listener);
-        self
+        let before = self.handlers.on_event.insert(event.into(), listener);
+        self.once(before, event)
     }
 
     /// As [`on`](Self::on), but the socket's next events do not wait for this handler: for what takes long and needs no order. It begins in its event's turn. At most
@@ -153,8 +159,8 @@ impl Namespace {
         H::Output: IntoAck,
     {
         let listener = self.listener(format!("the handler of {event:?}"), handler, true);
-        self.handlers.on_event.insert(event.into(), listener);
-        self
+        let before = self.handlers.on_event.insert(event.into(), listener);
+        self.once(before, event)
     }
 
     /// Called for each event that has no handler of its own. Without it such events are ignored.
@@ -166,11 +172,11 @@ impl Namespace {
         H::Output: IntoAck,
     {
         let listener = self.listener("the fallback handler".into(), handler, false);
-        self.handlers.fallback = Some(listener);
-        self
+        let before = self.handlers.fallback.replace(listener);
+        self.once(before, "`fallback`")
     }
 
-    /// Called when a socket has left the namespace, after its last event's handler has ended. A second one replaces the first.
+    /// Called when a socket has left the namespace, after its last event's handler has ended.
     #[must_use]
     pub fn on_disconnect<H, Args>(mut self, handler: H) -> Self
     where
@@ -178,8 +184,11 @@ impl Namespace {
         H: Handler<Disconnect, Args, Output = ()>,
     {
         H::requires(self.handlers.requirements.of("the handler `on_disconnect`"));
-        self.handlers.on_disconnect = Some(erase(handler, log_rejection));
-        self
+        let before = self
+            .handlers
+            .on_disconnect
+            .replace(erase(handler, log_rejection));
+        self.once(before, "`on_disconnect`")
     }
 
     /// Called for each server-side event of that name that another node sends. What it returns answers
@@ -203,7 +212,15 @@ impl Namespace {
                 None
             })
         });
-        self.handlers.on_server_side.insert(event.into(), handler);
+        let before = self.handlers.on_server_side.insert(event.into(), handler);
+        self.once(before, event)
+    }
+
+    /// Notes that something was there before.
+    fn once<T>(mut self, before: Option<T>, what: &str) -> Self {
+        if before.is_some() {
+            self.handlers.twice = Some(what.into());
+        }
         self
     }
 
@@ -231,7 +248,14 @@ impl Namespace {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Pattern, Handlers) {
+    pub(crate) fn into_parts(mut self) -> (Pattern, Handlers) {
+        if !self.handlers.event_middleware.is_empty() {
+            // The middleware sees every event, also those that nobody handles.
+            self.handlers.fallback.get_or_insert_with(|| Listener {
+                handler: Arc::new(|_| Box::pin(std::future::ready(()))),
+                concurrent: false,
+            });
+        }
         (self.pattern, self.handlers)
     }
 }

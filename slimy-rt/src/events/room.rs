@@ -74,7 +74,7 @@ pub enum JoinError {
     /// That is no room's name.
     #[error(transparent)]
     Name(#[from] InvalidId),
-    /// It is not in its namespace: no longer, or not yet.
-    #[error("the socket is not connected")]
+    /// It is no longer in its namespace.
+    #[error("the socket is no longer connected")]
     NotConnected,
 }

@@ -22,7 +22,7 @@ use crate::{
     broker::SocketSummary,
     protocol::{Arguments, DisconnectReason, EventData, Frame},
     server::{
-        Access, Config, Core,
+        Access, Config, Core, Stats,
         link::{Command, Key, LinkRef},
     },
 };
@@ -128,6 +128,18 @@ impl Socket {
         self.emit_data(&EventData::new(event, payload)?)
     }
 
+    /// Sends an event with several arguments: a tuple, as in `emit_args("moved", &("e2", "e4"))`.
+    ///
+    /// # Errors
+    /// As `emit`, and when they are no array.
+    pub fn emit_args<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), EmitError> {
+        self.emit_data(&EventData::args(event, arguments)?)
+    }
+
     /// Sends an event with any arguments and attachments.
     ///
     /// # Errors
@@ -161,10 +173,11 @@ impl Socket {
         SocketEmit::new(self).volatile()
     }
 
-    /// Joins a room. What is sent to the room from now on reaches this socket.
+    /// Joins a room. What is sent to the room from now on reaches this socket. In a connect middleware it joins as it is let in: between the
+    /// client's `connect` and the room there is nothing that it could miss.
     ///
     /// # Errors
-    /// When the socket is in as many rooms as it may be, is not connected, or the name is none.
+    /// When the socket is in as many rooms as it may be, is no longer connected, or the name is none.
     pub fn join(&self, room: impl IntoRoom) -> Result<(), JoinError> {
         self.0.core.sequencer.join(self, &room.into_room()?)
     }
@@ -286,6 +299,11 @@ impl Socket {
         self.0.connected.store(connected, Ordering::SeqCst);
     }
 
+    /// Whether it was in its namespace and is no longer.
+    pub(crate) fn has_left(&self) -> bool {
+        self.connected_at().is_some() && !self.is_connected()
+    }
+
     pub(crate) fn states(&self) -> &States {
         &self.0.core.states
     }
@@ -310,6 +328,10 @@ impl Socket {
     #[must_use]
     pub fn pending_acks(&self) -> usize {
         self.acks().len()
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.core.stats
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use serde::Serialize;
 
 use super::{AckError, EmitError, Socket, answers::Question};
-use crate::protocol::{Arguments, EventData, Frame};
+use crate::{
+    protocol::{Arguments, EventData, Frame},
+    server::Bound,
+};
 
 /// How an event is sent to one socket: made by [`Socket::timeout`] and [`Socket::volatile`].
 #[must_use = "nothing is sent before `emit`"]
@@ -42,6 +45,18 @@ impl<'a> SocketEmit<'a> {
     /// As [`Socket::emit`].
     pub fn emit<T: Serialize + ?Sized>(self, event: &str, payload: &T) -> Result<(), EmitError> {
         self.emit_data(&EventData::new(event, payload)?)
+    }
+
+    /// Sends an event with several arguments: a tuple, as in `emit_args("moved", &("e2", "e4"))`.
+    ///
+    /// # Errors
+    /// As `emit`, and when they are no array.
+    pub fn emit_args<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), EmitError> {
+        self.emit_data(&EventData::args(event, arguments)?)
     }
 
     /// Sends an event with any arguments and attachments.
@@ -90,7 +105,10 @@ impl<'a> SocketEmit<'a> {
         socket.send_frame(frame, volatile)?;
         tokio::time::timeout(timeout, question.answer())
             .await
-            .map_err(|_| AckError::Timeout(timeout))?
+            .map_err(|_| {
+                socket.stats().reached(Bound::AckTimeout);
+                AckError::Timeout(timeout)
+            })?
             .ok_or(AckError::Disconnected)
     }
 }

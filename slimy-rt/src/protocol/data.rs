@@ -164,6 +164,26 @@ impl EventData {
         Ok(Self(Array::new(named(name, [])?)))
     }
 
+    /// An event with several arguments: a tuple, or whatever else serialises to an array.
+    ///
+    /// ```
+    /// use slimy_rt::protocol::EventData;
+    ///
+    /// let event = EventData::args("moved", &("e2", "e4"))?;
+    /// assert_eq!(&**event.json(), r#"["moved","e2","e4"]"#);
+    /// # Ok::<(), slimy_rt::protocol::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EncodeError::ReservedEventName`], [`EncodeError::Serialize`], and [`EncodeError::NotAnArray`].
+    pub fn args(name: &str, arguments: &(impl Serialize + ?Sized)) -> Result<Self, EncodeError> {
+        let text = serialize(arguments)?;
+        let elements = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        let elements = elements.ok_or(EncodeError::NotAnArray)?;
+        let elements = Some(elements).filter(|elements| !elements.is_empty());
+        Ok(Self(Array::new(named(name, elements)?)))
+    }
+
     /// An event whose arguments are JSON texts already.
     ///
     /// # Errors

@@ -139,7 +139,10 @@ pub enum PacketError {
     /// A placeholder's `num` is no number, or the index of no attachment.
     #[error("placeholder without attachment")]
     IllegalPlaceholder,
-    /// The namespace is longer than [`PacketLimits::max_namespace_len`], or has control characters.
+    /// The namespace is longer than [`PacketLimits::max_namespace_len`].
+    #[error("namespace is too long")]
+    NamespaceTooLong,
+    /// The namespace has control characters.
     #[error("illegal namespace")]
     IllegalNamespace,
     /// The ack id is not made of digits, or exceeds [`MAX_ACK_ID`].
@@ -355,8 +358,11 @@ impl Decoder {
             None => (rest, ""),
         };
         let name = given.split_once('?').map_or(given, |(name, _query)| name);
+        if name.len() > self.limits.max_namespace_len {
+            return Err(PacketError::NamespaceTooLong);
+        }
         // Echoed in a polling payload, a control character could pass for a separator.
-        if name.len() > self.limits.max_namespace_len || name.chars().any(char::is_control) {
+        if name.chars().any(char::is_control) {
             return Err(PacketError::IllegalNamespace);
         }
         Ok((text.slice_ref(name), rest))

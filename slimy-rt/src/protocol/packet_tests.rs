@@ -319,7 +319,7 @@ fn sizes_are_bounded() {
 
     let name = |len: usize| format!("0/{}?{},", "n".repeat(len), "q".repeat(500));
     assert!(decode(&name(255)).is_ok());
-    assert_eq!(error(&name(256)), PacketError::IllegalNamespace);
+    assert_eq!(error(&name(256)), PacketError::NamespaceTooLong);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Config, lock};
+use super::{Bound, Config, lock};
 use crate::protocol::client::{Budget, PacketRate};
 
 /// Counts connections against the bounds.
@@ -34,6 +34,16 @@ pub(crate) enum Full {
     Address,
     #[error("`handshakes_per_second` is reached")]
     Handshakes,
+}
+
+impl Full {
+    pub(crate) fn bound(self) -> Bound {
+        match self {
+            Self::Connections => Bound::MaxConnections,
+            Self::Address => Bound::MaxConnectionsPerIp,
+            Self::Handshakes => Bound::HandshakesPerSecond,
+        }
+    }
 }
 
 /// One connection's place; dropping it gives the place back.

@@ -62,6 +62,14 @@ pub enum BuildError {
     /// A namespace is there twice.
     #[error("the namespace {0:?} is there twice")]
     NamespaceTwice(Box<str>),
+    /// Two handlers are for the same.
+    #[error("the namespace {namespace:?} has two handlers for {what}")]
+    HandlerTwice {
+        /// The namespace.
+        namespace: Box<str>,
+        /// The event, or the method that was called twice.
+        what: Box<str>,
+    },
     /// A handler takes a state that nobody gave.
     #[error(
         "in the namespace {namespace:?}, {handler} takes a `State<{state}>`: give one with `ServerBuilder::state`"
@@ -268,6 +276,10 @@ fn collect(namespaces: Vec<Namespace>, states: &States) -> Result<Namespaces, Bu
                 namespace: pattern.to_string().into(),
                 handler: missing.handler.clone(),
             });
+        }
+        if let Some(what) = handlers.twice.clone() {
+            let namespace = pattern.to_string().into();
+            return Err(BuildError::HandlerTwice { namespace, what });
         }
         let handlers = Arc::new(handlers);
         match pattern {

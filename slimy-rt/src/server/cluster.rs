@@ -95,7 +95,13 @@ impl Cluster {
 
     /// Queues a publication, under the sequencer's lock: the queue has the order in which this node delivered. What does not fit is
     /// counted, and its number stays unused, so that receivers notice the gap.
-    pub(crate) fn enqueue(&self, namespace: Arc<str>, audience: Audience, event: EventData) {
+    pub(crate) fn enqueue(
+        &self,
+        namespace: Arc<str>,
+        audience: Audience,
+        event: EventData,
+        volatile: bool,
+    ) {
         let bytes = size(&event);
         {
             let mut outgoing = lock(&self.outgoing);
@@ -106,7 +112,7 @@ impl Cluster {
             }
             let id = Some((self.node.clone(), outgoing.sequence));
             outgoing.bytes += bytes;
-            let publication = Publication::new(id, namespace, audience, event);
+            let publication = Publication::new(id, namespace, audience, event).volatile(volatile);
             outgoing.waiting.push_back(Arc::new(publication));
         }
         self.arrived.notify_one();
@@ -227,7 +233,7 @@ impl Cluster {
         if *sequence <= *last {
             return false;
         }
-        if *sequence > *last + 1 {
+        if *sequence > *last + 1 && !self.broker.capabilities().filters {
             self.stats.add_gap();
             tracing::warn!(%node, missed = *sequence - *last - 1, "publications of a node were missed");
         }

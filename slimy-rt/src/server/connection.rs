@@ -18,12 +18,13 @@ use self::{
     layer::Layer,
 };
 use super::{
+    Bound,
     admission::Permit,
     core::Core,
     link::{Command, Link, LinkRef},
     polling::{self, Polling},
     shard::{Job, Mailbox, Outlet},
-    websocket::{self, Answers, End, WebSocket, Writer},
+    websocket::{self, Answers, End, TOO_LARGE, TOO_MANY_FRAGMENTS, WebSocket, Writer},
 };
 use crate::{
     EngineId,
@@ -231,8 +232,14 @@ impl Connection {
                         .sequencer
                         .send(self.link.key, Arc::clone(&self.core.ping), false)
                 }
-                Due::UpgradeTimeout => self.candidate = None,
-                Due::PingTimeout => self.close(DisconnectReason::PingTimeout, Some(1000), now),
+                Due::UpgradeTimeout => {
+                    self.candidate = None;
+                    self.core.stats.reached(Bound::UpgradeTimeout);
+                }
+                Due::PingTimeout => {
+                    self.close(DisconnectReason::PingTimeout, Some(1000), now);
+                    self.core.stats.reached(Bound::PingTimeout);
+                }
             }
         }
         if self.closing.is_some() {
@@ -246,6 +253,7 @@ impl Connection {
         }
         if self.layer.connect_by().is_some_and(|by| now >= by) {
             self.close(DisconnectReason::ForcedServerClose, Some(1000), now);
+            self.core.stats.reached(Bound::ConnectTimeout);
             passed = true;
         }
         let stalled = self
@@ -254,6 +262,7 @@ impl Connection {
         if stalled {
             tracing::warn!(address = %self.layer.remote_addr(), "closing a connection whose handlers are stuck");
             self.close(DisconnectReason::ForcedServerClose, Some(1008), now);
+            self.core.stats.reached(Bound::StallTimeout);
             passed = true;
         }
         passed | self.layer.end_expired(&self.core, now)
@@ -284,6 +293,15 @@ impl Connection {
         }
     }
 
+    /// The name of that bound.
+    fn payload_bound_name(&self) -> Bound {
+        if self.payload_bound() < self.core.config.max_payload {
+            Bound::MaxPayloadBeforeConnect
+        } else {
+            Bound::MaxPayload
+        }
+    }
+
     fn poll_transport(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut progress = self.poll_candidate(now, cx);
         if let Transport::Polling(polling) = &mut self.transport
@@ -297,13 +315,19 @@ impl Connection {
         if self.closing.is_some() {
             return true;
         }
-        let full = self.layer.is_full(&self.core.config)
+        let reached = self.layer.is_full(&self.core.config);
+        let full = reached.is_some()
             || self
                 .core
                 .sequencer
                 .queue(self.link.key)
                 .is_congested(cx.waker(), &mut self.congestion);
         if full {
+            if self.paused_since.is_none()
+                && let Some(bound) = reached
+            {
+                self.core.stats.reached(bound);
+            }
             self.paused_since.get_or_insert(now);
             self.session.reading_paused(now);
             return progress;
@@ -338,9 +362,16 @@ impl Connection {
     fn websocket_read(&mut self, read: websocket::Read, now: Instant) {
         let result = match read {
             websocket::Read::Packet(packet) => self.packet(packet, now),
-            websocket::Read::Control => self.layer.count_packet(now),
+            websocket::Read::Control => self.layer.count_packet(&self.core, now),
             websocket::Read::Malformed => Err(DisconnectReason::ParseError),
-            websocket::Read::End(End { reason, code }) => return self.close(reason, code, now),
+            websocket::Read::End(End { reason, code }) => {
+                match code {
+                    Some(TOO_LARGE) => self.core.stats.reached(self.payload_bound_name()),
+                    Some(TOO_MANY_FRAGMENTS) => self.core.stats.reached(Bound::MaxFragments),
+                    _ => {}
+                }
+                return self.close(reason, code, now);
+            }
         };
         if let Err(reason) = result {
             self.close(reason, Some(1000), now);
@@ -349,7 +380,7 @@ impl Connection {
 
     /// A packet on the current transport.
     fn packet(&mut self, packet: Packet, now: Instant) -> Result<(), DisconnectReason> {
-        self.layer.count_packet(now)?;
+        self.layer.count_packet(&self.core, now)?;
         match self.session.packet(packet, now)? {
             Some(message) => self.layer.message(&self.core, &self.link, message),
             None => Ok(()),
@@ -365,7 +396,7 @@ impl Connection {
         let Poll::Ready(read) = websocket.poll_read(cx, &Answers::Writer(writer)) else {
             return false;
         };
-        if self.layer.count_packet(now).is_err() {
+        if self.layer.count_packet(&self.core, now).is_err() {
             self.close(DisconnectReason::ParseError, None, now);
             return true;
         }

@@ -5,6 +5,7 @@
 
 mod admission;
 pub(crate) mod authorization;
+mod bound;
 mod builder;
 pub(crate) mod cluster;
 mod config;
@@ -32,17 +33,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(crate) use self::core::Core;
 #[cfg(fuzzing)]
 pub use self::websocket::meter;
 pub use self::{
     authorization::{Access, Authorized, Refusal},
+    bound::Bound,
     builder::{BuildError, ServerBuilder},
     config::Config,
     engine_app::{EngineApp, EngineSocket},
     service::{ResponseFuture, SocketIoService},
     stats::Report,
 };
+pub(crate) use self::{core::Core, stats::Stats};
 use crate::{
     auth::{Authenticator, Handshake},
     events::Emitter,

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use self::directory::{Directory, Members, Namespace, RoomKeys, Slots};
 use super::{
-    Config,
+    Bound, Config,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
@@ -180,6 +180,7 @@ impl Sequencer {
             .sockets
             .insert(socket.id().clone(), socket.clone());
         let everyone = namespace.everyone.key;
+        let early = std::mem::take(&mut *socket.rooms_mut());
         let mut jobs: SmallVec<[Job; 8]> = SmallVec::new();
         jobs.push(Job::Send {
             key,
@@ -191,7 +192,7 @@ impl Sequencer {
             room: everyone,
         });
         // Looked up under the lock: whoever changes it meanwhile finds the socket in its namespace, or has changed it before.
-        for room in socket.access().rooms() {
+        for room in socket.access().rooms().into_iter().chain(early) {
             jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
@@ -239,8 +240,8 @@ impl Sequencer {
         true
     }
 
-    /// Joins a connected socket to a room; does nothing when it is in it. The rooms of what the user may see do not count against the
-    /// bound.
+    /// Joins a socket to a room; does nothing when it is in it. One that is still being let in joins when it is. The rooms of what the user
+    /// may see do not count against the bound.
     pub(crate) fn join(&self, socket: &Socket, room: &Room) -> Result<(), JoinError> {
         let bound = self.max_rooms_per_socket + socket.access().room_count();
         self.join_within(socket, room, bound)
@@ -254,20 +255,24 @@ impl Sequencer {
 
     fn join_within(&self, socket: &Socket, room: &Room, bound: usize) -> Result<(), JoinError> {
         let mut directory = lock(&self.directory);
-        let Some((namespace, room_keys)) = directory.of(socket) else {
-            return Err(JoinError::NotConnected);
-        };
-        if !namespace.sockets.contains_key(socket.id()) {
+        let is_in = directory.has(socket);
+        if !is_in && socket.has_left() {
             return Err(JoinError::NotConnected);
         }
         if socket.rooms_mut().contains(room) {
             return Ok(());
         }
         if socket.rooms_mut().len() >= bound {
+            self.stats.reached(Bound::MaxRoomsPerSocket);
             return Err(JoinError::TooManyRooms {
                 limit: self.max_rooms_per_socket,
             });
         }
+        let Some((namespace, room_keys)) = directory.of(socket).filter(|_| is_in) else {
+            // It joins as it is let in.
+            socket.rooms_mut().push(room.clone());
+            return Ok(());
+        };
         let job = self.join_locked(namespace, room_keys, socket, room);
         self.push(socket.key(), job);
         Ok(())
@@ -276,9 +281,7 @@ impl Sequencer {
     /// Takes a socket out of a room; does nothing when it is not in it.
     pub(crate) fn leave(&self, socket: &Socket, room: &Room) {
         let mut directory = lock(&self.directory);
-        let Some((namespace, room_keys)) = directory.of(socket) else {
-            return;
-        };
+        let is_in = directory.has(socket);
         {
             let mut rooms = socket.rooms_mut();
             let Some(at) = rooms.iter().position(|r| r == room) else {
@@ -286,6 +289,9 @@ impl Sequencer {
             };
             rooms.swap_remove(at);
         }
+        let Some((namespace, room_keys)) = directory.of(socket).filter(|_| is_in) else {
+            return;
+        };
         let job = self.leave_locked(namespace, room_keys, socket, room);
         self.push(socket.key(), job);
     }
@@ -366,7 +372,7 @@ impl Sequencer {
         let directory = lock(&self.directory);
         self.deliver(&directory, namespace, &audience, frame, flags.volatile);
         if let Some(cluster) = self.cluster.as_ref().filter(|_| !flags.local) {
-            cluster.enqueue(Arc::clone(namespace), audience, event);
+            cluster.enqueue(Arc::clone(namespace), audience, event, flags.volatile);
         }
     }
 
@@ -386,6 +392,7 @@ impl Sequencer {
         let directory = lock(&self.directory);
         let sockets = directory.select(namespace, audience);
         if sockets.len() > config.max_broadcast_acks {
+            self.stats.reached(Bound::MaxBroadcastAcks);
             return Err(AckError::TooManySockets {
                 sockets: sockets.len(),
                 limit: config.max_broadcast_acks,
@@ -421,7 +428,7 @@ impl Sequencer {
             &publication.namespace,
             &publication.audience,
             frame,
-            false,
+            publication.volatile,
         );
     }
 

@@ -323,17 +323,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<R>) -> Self::Future {
+        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         if header_bytes(&request) > self.max_header_bytes {
             let mut answer = Response::new(BodyEither::Right(Empty::new()));
             *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
-            return Either::Left(ready(Ok(answer)));
+            return Either::Left(ready(Ok(closing(answer))));
         }
         request.extensions_mut().insert(self.peer);
-        let pass: fn(Response<B>) -> CheckedResponse<B> = |answer| answer.map(BodyEither::Left);
+        // A length beside `Transfer-Encoding` is not seen here: hyper drops it. A proxy may have believed it, so that nothing further of this
+        // connection can be trusted (RFC 9112, section 6.3).
+        let pass: fn(Response<B>) -> CheckedResponse<B> = if is_chunked {
+            |answer| closing(answer.map(BodyEither::Left))
+        } else {
+            |answer| answer.map(BodyEither::Left)
+        };
         Either::Right(self.service.call(request).map_ok(pass))
     }
+}
+
+/// The connection's last answer.
+fn closing<B>(mut answer: Response<B>) -> Response<B> {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
 }
 
 /// A request's line and headers as they are written, but for white space that means nothing.

@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_service::Service;
 
 use super::{
+    Bound,
     connection::Opening,
     core::Core,
     forwarded::Client,
@@ -162,11 +163,12 @@ impl SocketIoService {
                 Ok(opening) => {
                     let within = self.core.config.upgrade_timeout;
                     let upgraded = hyper::upgrade::on(&mut request);
+                    let stats = Arc::clone(&self.core.stats);
                     self.core.tasks.spawn(async move {
                         match tokio::time::timeout(within, upgraded).await {
                             Ok(Ok(upgraded)) => Box::pin(opening.websocket(upgraded).run()).await,
                             Ok(Err(error)) => tracing::debug!(%error, "an upgrade failed"),
-                            Err(_) => tracing::debug!("an upgrade took too long"),
+                            Err(_) => stats.reached(Bound::UpgradeTimeout),
                         }
                     });
                     switching(accept)
@@ -176,6 +178,7 @@ impl SocketIoService {
             Wanted::Upgrade(link, accept) => {
                 let within = self.core.config.upgrade_timeout;
                 let upgraded = hyper::upgrade::on(&mut request);
+                let stats = Arc::clone(&self.core.stats);
                 self.core.tasks.spawn(async move {
                     match tokio::time::timeout(within, upgraded).await {
                         Ok(Ok(upgraded)) => {
@@ -184,7 +187,7 @@ impl SocketIoService {
                             }
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "an upgrade failed"),
-                        Err(_) => tracing::debug!("an upgrade took too long"),
+                        Err(_) => stats.reached(Bound::UpgradeTimeout),
                     }
                 });
                 Outcome::Now(switching(accept))
@@ -334,6 +337,7 @@ fn open<B>(core: Arc<Core>, request: &Request<B>, client: Client) -> Result<Open
     let permit = match core.admission.admit(client.addr, Instant::now()) {
         Ok(permit) => permit,
         Err(full) => {
+            core.stats.reached(full.bound());
             tracing::warn!(address = %client.addr, %full, "refused a handshake");
             return Err("too many connections");
         }
@@ -379,10 +383,19 @@ where
     let body = match tokio::time::timeout(core.config.body_timeout, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            let is_first = link.payload_bound() < core.config.max_payload;
+            core.stats.reached(if is_first {
+                Bound::MaxPayloadBeforeConnect
+            } else {
+                Bound::MaxPayload
+            });
             return status(StatusCode::PAYLOAD_TOO_LARGE);
         }
         Ok(Err(_)) => return bad_request(),
-        Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
+        Err(_) => {
+            core.stats.reached(Bound::BodyTimeout);
+            return status(StatusCode::REQUEST_TIMEOUT);
+        }
     };
     unfinished.finish();
     let body = if is_text {
@@ -445,6 +458,13 @@ fn accept<B>(request: &Request<B>) -> Result<Accept, HandshakeError> {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none())
     };
+    // What follows the headers would be frames to one reader and a body to another.
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || only(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        || headers.get_all(header::CONTENT_LENGTH).iter().count() > 1;
+    if has_body {
+        return Err(HandshakeError::BadRequest);
+    }
     let version = only(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let key = only(header::SEC_WEBSOCKET_KEY)
         .filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));

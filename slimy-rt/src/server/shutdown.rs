@@ -5,7 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Server, link::Command, lock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Server,
+    link::Command,
+    lock,
+    serve::{ServeConfig, serve},
+};
 use crate::protocol::DisconnectReason;
 
 /// How much of a shutdown's time may go into writing what is pending.
@@ -14,6 +22,38 @@ const FLUSH_SHARE: f64 = 0.8;
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Server {
+    /// Serves whoever connects to `listener` until `until` is over, then shuts down within the configuration's
+    /// [`shutdown_timeout`](ServeConfig::shutdown_timeout). Says whether that was in time.
+    ///
+    /// For a program that does nothing else. Beside other routes, mount [`service`](Self::service) and call [`shutdown`](Self::shutdown).
+    /// ```no_run
+    /// # async fn run(server: slimy_rt::server::Server) -> std::io::Result<()> {
+    /// use slimy_rt::server::serve::ServeConfig;
+    ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3080").await?;
+    /// server.run(listener, ServeConfig::default(), std::future::pending()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancellation
+    /// Dropping the future stops listening; the server goes on, and can be shut down.
+    pub async fn run(
+        &self,
+        listener: TcpListener,
+        config: ServeConfig,
+        until: impl Future<Output = ()>,
+    ) -> bool {
+        let (stop, within) = (CancellationToken::new(), config.shutdown_timeout);
+        let serving = serve(listener, self.service(), config, stop.clone());
+        let ending = async {
+            until.await;
+            stop.cancel();
+            self.shutdown(within).await
+        };
+        tokio::join!(serving, ending).1
+    }
+
     /// Shuts the server down within `within`: no further handshakes, every connection's pending output is written, its transport is
     /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it (a
     /// second more at the most).

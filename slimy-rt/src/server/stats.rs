@@ -1,6 +1,11 @@
 //! What the server counts about itself.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::{
+    array,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use super::Bound;
 
 /// Counters, written where things happen and read by whoever reports them.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub(crate) struct Stats {
     gaps: AtomicU64,
     publications_dropped: AtomicU64,
     requests_dropped: AtomicU64,
+    /// How often each [`Bound`] was reached, in their order.
+    bounds: [AtomicU64; Bound::COUNT],
 }
 
 macro_rules! counters {
@@ -25,10 +32,6 @@ macro_rules! counters {
 
 impl Stats {
     counters! {
-        /// A volatile frame was dropped for a slow connection.
-        add_volatile_dropped => volatile_dropped,
-        /// A connection was closed since it read too slowly.
-        add_slow_consumer => slow_consumers,
         /// An event was published.
         add_broadcast => broadcasts,
         /// Publications of other nodes were missed.
@@ -37,6 +40,23 @@ impl Stats {
         add_publication_dropped => publications_dropped,
         /// Another node's request was not dealt with.
         add_request_dropped => requests_dropped,
+    }
+
+    /// A bound was reached.
+    pub(crate) fn reached(&self, bound: Bound) {
+        self.bounds[bound as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A volatile frame was dropped for a slow connection.
+    pub(crate) fn add_volatile_dropped(&self) {
+        self.volatile_dropped.fetch_add(1, Relaxed);
+        self.reached(Bound::MaxPendingBytes);
+    }
+
+    /// A connection was closed since it read too slowly.
+    pub(crate) fn add_slow_consumer(&self) {
+        self.slow_consumers.fetch_add(1, Relaxed);
+        self.reached(Bound::MaxPendingBytes);
     }
 
     pub(crate) fn add_deliveries(&self, count: usize) {
@@ -74,6 +94,7 @@ impl Stats {
             gaps: self.gaps.load(Relaxed),
             publications_dropped: self.publications_dropped.load(Relaxed),
             requests_dropped: self.requests_dropped.load(Relaxed),
+            bounds: array::from_fn(|index| self.bounds[index].load(Relaxed)),
         }
     }
 }
@@ -104,4 +125,18 @@ pub struct Report {
     pub publications_dropped: u64,
     /// Other nodes' requests that were more than this node deals with at once.
     pub requests_dropped: u64,
+    bounds: [u64; Bound::COUNT],
+}
+
+impl Report {
+    /// How often this bound was reached.
+    #[must_use]
+    pub fn reached(&self, bound: Bound) -> u64 {
+        self.bounds[bound as usize]
+    }
+
+    /// Every bound, and how often it was reached.
+    pub fn bounds(&self) -> impl Iterator<Item = (Bound, u64)> + '_ {
+        Bound::ALL.iter().map(|&bound| (bound, self.reached(bound)))
+    }
 }

@@ -38,6 +38,11 @@ const KEPT_BUFFER: usize = 16 * 1024;
 /// How much of its own the reader may have waiting for the shard. Without it, a flood of pings that reads no pongs would fill memory.
 const MAX_CONTROL_BYTES: usize = 2 * 1024;
 
+/// The close code for a message beyond the payload's bound (RFC 6455, section 7.4.1).
+pub(crate) const TOO_LARGE: u16 = 1009;
+/// The close code for a message of too many fragments.
+pub(crate) const TOO_MANY_FRAGMENTS: u16 = 1008;
+
 /// How much of a peer that does not stop sending is read after its connection was closed.
 const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -120,16 +125,13 @@ impl WebSocket {
         };
         let mut meter = Meter::new(max_payload, max_fragments);
         // What came with the request counts too; a violation in it shows at the next read.
-        let violated = meter.observe(&read).is_err();
+        let good = meter.observe(&read);
         // Copied: the slice would pin the HTTP parser's whole buffer.
         let context = WebSocketContext::from_partially_read(
-            read.to_vec(),
+            read[..good].to_vec(),
             Role::Server,
             Some(config(max_payload)),
         );
-        if violated {
-            meter.poison();
-        }
         (
             Self {
                 context,
@@ -151,9 +153,6 @@ impl WebSocket {
 
     /// The next thing that came.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
-        if self.meter.is_poisoned() {
-            return Poll::Ready(Read::End(End::broken(1009)));
-        }
         let Self {
             context, io, meter, ..
         } = self;
@@ -262,7 +261,7 @@ fn end_of(error: &tungstenite::Error) -> End {
         Error::Protocol(_) => End::broken(1002),
         Error::Utf8(_) => End::broken(1007),
         Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
-            End::broken(1009)
+            End::broken(TOO_LARGE)
         }
         Error::Io(e) => match e
             .get_ref()
@@ -304,14 +303,18 @@ struct Stream<'a, 'b> {
 
 impl io::Read for Stream<'_, '_> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if let Some(violation) = self.meter.violation() {
+            return Err(io::Error::other(violation));
+        }
         let mut buffer = ReadBuf::new(space);
         match self.io.poll_read(self.cx, &mut buffer) {
             Poll::Ready(result) => {
                 result?;
-                self.meter
-                    .observe(buffer.filled())
-                    .map_err(io::Error::other)?;
-                Ok(buffer.filled().len())
+                match (self.meter.observe(buffer.filled()), self.meter.violation()) {
+                    // Nothing at all would be the end of the stream.
+                    (0, Some(violation)) => Err(io::Error::other(violation)),
+                    (good, _) => Ok(good),
+                }
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

@@ -16,7 +16,7 @@ use crate::{
     protocol::DisconnectReason,
 };
 
-use super::{Config, link::Key};
+use super::{Bound, Config, link::Key, stats::Stats};
 
 /// The longest time without a look at the wall clock, which may be set or have stood still.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -173,9 +173,13 @@ impl Worker {
         self.queue.push_back(Work::Event(event, bytes));
     }
 
-    /// Whether nothing more may be queued.
-    pub(crate) fn is_full(&self, max_events: usize, max_bytes: usize) -> bool {
-        self.queue.len() >= max_events || self.queued_bytes > max_bytes
+    /// The bound because of which nothing more may be queued.
+    pub(crate) fn is_full(&self, max_events: usize, max_bytes: usize) -> Option<Bound> {
+        if self.queue.len() >= max_events {
+            Some(Bound::MaxQueuedEvents)
+        } else {
+            (self.queued_bytes > max_bytes).then_some(Bound::MaxQueuedBytes)
+        }
     }
 
     /// When the running handler is given up, or the credential may have run out.
@@ -211,23 +215,28 @@ impl Worker {
     }
 
     /// Goes on with what is running, and begins what waits.
-    pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
+    pub(crate) fn poll(
+        &mut self,
+        stats: &Stats,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Progress> {
         if let Stage::Admission(admission) = &mut self.stage {
             let poll = catch_unwind(AssertUnwindSafe(|| admission.as_mut().poll(cx)));
             let panicked = |_| Poll::Ready(Err(ConnectError::coded("server_error")));
             return poll.unwrap_or_else(panicked).map(Progress::Admitted);
         }
         loop {
-            let ended = |running: &mut Running| running.poll(now, cx).is_ready();
+            let ended = |running: &mut Running| running.poll(stats, now, cx).is_ready();
             if self.running.as_mut().is_some_and(ended) {
                 self.running = None;
             }
             if let Some(beside) = &mut self.beside {
-                beside.retain_mut(|running| running.poll(now, cx).is_pending());
+                beside.retain_mut(|running| running.poll(stats, now, cx).is_pending());
             }
             let may_begin = self.queue.front().map(|work| self.may_begin(work));
             match may_begin {
-                Some(true) => self.begin(now),
+                Some(true) => self.begin(stats, now),
                 None if self.is_idle() && matches!(self.stage, Stage::Left) => {
                     return Poll::Ready(Progress::Ended);
                 }
@@ -260,7 +269,7 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, stats: &Stats, now: Instant) {
         let Some(work) = self.queue.pop_front() else {
             return;
         };
@@ -293,7 +302,11 @@ impl Worker {
                     ..running(handler, EVENT)
                 };
                 if listener.concurrent {
-                    self.beside.get_or_insert_default().push(running);
+                    let beside = self.beside.get_or_insert_default();
+                    beside.push(running);
+                    if beside.len() >= self.bounds.max_concurrent {
+                        stats.reached(Bound::MaxConcurrentHandlers);
+                    }
                 } else {
                     self.running = Some(running);
                 }
@@ -320,12 +333,15 @@ fn handle(handlers: &Arc<Handlers>, listener: &Listener, event: Event) -> BoxFut
 
 impl Running {
     /// Goes on with the handler; it is over when it has ended, panicked or taken too long.
-    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, stats: &Stats, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let handler = AssertUnwindSafe(|| self.handler.as_mut().poll(cx));
         match catch_unwind(handler) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) if now < self.until => return Poll::Pending,
-            Ok(Poll::Pending) => self.fail("a handler took too long"),
+            Ok(Poll::Pending) => {
+                stats.reached(Bound::HandlerTimeout);
+                self.fail("a handler took too long");
+            }
             Err(_) => self.fail("a handler panicked"),
         }
         Poll::Ready(())

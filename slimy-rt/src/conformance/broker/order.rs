@@ -185,12 +185,13 @@ fn samples(node: &NodeId) -> Vec<Arc<Publication>> {
     ];
     let samples = events.into_iter().enumerate().map(|(i, event)| {
         let (rooms, except) = audiences[i % audiences.len()].clone();
-        Arc::new(Publication::new(
+        let publication = Publication::new(
             Some((node.clone(), i as u64 + 1)),
             NAMESPACES[i % NAMESPACES.len()].into(),
             Audience { rooms, except },
             event.expect("the clauses' events are legal"),
-        ))
+        );
+        Arc::new(publication.volatile(i % 2 == 1))
     });
     samples.collect()
 }
@@ -204,6 +205,7 @@ pub(super) fn same_publication(seen: &Publication, sent: &Publication) -> Verdic
         &sent.namespace,
     )?;
     same("a publication's audience", &seen.audience, &sent.audience)?;
+    same("whether it is volatile", &seen.volatile, &sent.volatile)?;
     same("a publication's JSON", seen.event.json(), sent.event.json())?;
     same(
         "a publication's attachments",

@@ -21,6 +21,7 @@ use crate::{
         Socket,
     },
     protocol::{self, AckData, EventData},
+    server::Bound,
     server::Core,
 };
 
@@ -97,8 +98,9 @@ impl Cluster {
             }
         };
         let left = answered_within.saturating_sub(began.elapsed());
-        // The time being over is what `missing` tells.
-        let _ = tokio::time::timeout(left, gather).await;
+        if tokio::time::timeout(left, gather).await.is_err() {
+            self.stats.reached(Bound::RequestTimeout);
+        }
         Ok(missing)
     }
 

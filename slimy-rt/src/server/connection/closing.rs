@@ -9,7 +9,7 @@ use std::{
 use super::{Connection, Transport};
 use crate::{
     protocol::{DisconnectReason, Frame, close_frame, session::Refusal},
-    server::{polling::Answered, shard::Job},
+    server::{Bound, polling::Answered, shard::Job},
 };
 
 /// A connection that is over, but for what is left to do.
@@ -112,6 +112,9 @@ impl Connection {
             }
         };
         if gone {
+            if late && !matches!(self.transport, Transport::Gone) {
+                self.core.stats.reached(Bound::CloseTimeout);
+            }
             self.transport = Transport::Gone;
             self.core.remove_session(&self.id);
         }

@@ -20,7 +20,7 @@ use crate::{
         session::Message,
     },
     server::{
-        Access, Config,
+        Access, Bound, Config,
         authorization::{EXPIRED, Refusal},
         core::{Core, Program},
         engine_app::{EngineApp, EngineSocket},
@@ -87,12 +87,16 @@ impl Layer {
         }
     }
 
-    pub(super) fn count_packet(&mut self, now: Instant) -> Result<(), DisconnectReason> {
+    pub(super) fn count_packet(
+        &mut self,
+        core: &Core,
+        now: Instant,
+    ) -> Result<(), DisconnectReason> {
         let Self::SocketIo(layer) = self else {
             return Ok(());
         };
         let counted = layer.client.count_packet(now);
-        counted.map_err(|violation| layer.violated(&violation))
+        counted.map_err(|violation| layer.violated(core, &violation))
     }
 
     /// A message came.
@@ -114,7 +118,7 @@ impl Layer {
             Message::Binary(bytes) => layer.client.binary(bytes),
         };
         let input = input.and_then(|input| layer.input(core, link, input));
-        input.map_err(|violation| layer.violated(&violation))
+        input.map_err(|violation| layer.violated(core, &violation))
     }
 
     /// Whether a namespace has been joined; without namespaces there is nothing to wait for.
@@ -132,14 +136,14 @@ impl Layer {
         }
     }
 
-    /// Whether reading must wait for handlers.
-    pub(super) fn is_full(&self, config: &Config) -> bool {
+    /// The bound because of which reading must wait for handlers.
+    pub(super) fn is_full(&self, config: &Config) -> Option<Bound> {
         let Self::SocketIo(layer) = self else {
-            return false;
+            return None;
         };
         let full =
             |worker: &Worker| worker.is_full(config.max_queued_events, config.max_queued_bytes);
-        layer.workers.iter().any(full)
+        layer.workers.iter().find_map(full)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -170,7 +174,7 @@ impl Layer {
         };
         let (mut progress, mut index) = (false, 0);
         while let Some(worker) = layer.workers.get_mut(index) {
-            match worker.poll(now, cx) {
+            match worker.poll(&core.stats, now, cx) {
                 Poll::Pending => index += 1,
                 Poll::Ready(Progress::Ended) => {
                     layer.workers.remove(index);
@@ -231,7 +235,10 @@ impl Layer {
 }
 
 impl SocketIo {
-    fn violated(&self, violation: &Violation) -> DisconnectReason {
+    fn violated(&self, core: &Core, violation: &Violation) -> DisconnectReason {
+        if let Some(bound) = bound_of(violation) {
+            core.stats.reached(bound);
+        }
         tracing::info!(address = %self.handshake.remote_addr(), %violation, "closing a connection");
         DisconnectReason::ParseError
     }
@@ -327,6 +334,7 @@ impl SocketIo {
         if !core.sequencer.enter(&socket, Arc::new(welcome)) {
             core.authorization.remove(&socket);
             self.client.left(&namespace);
+            core.stats.reached(Bound::MaxDynamicNamespaces);
             let limit = core.config.max_dynamic_namespaces;
             tracing::warn!(%namespace, limit, "refused: as many namespaces as `max_dynamic_namespaces` allows");
             refuse(
@@ -426,6 +434,19 @@ impl SocketIo {
     }
 }
 
+/// The bound that a client went beyond, if that is what it did.
+fn bound_of(violation: &Violation) -> Option<Bound> {
+    match violation {
+        Violation::TooManyNamespaces => Some(Bound::MaxNamespaces),
+        Violation::TooManyPackets => Some(Bound::PacketRate),
+        Violation::Packet(PacketError::TooManyAttachments) => Some(Bound::MaxAttachments),
+        Violation::Packet(PacketError::AttachmentsTooLarge) => Some(Bound::MaxAttachmentBytes),
+        Violation::Packet(PacketError::TooDeep) => Some(Bound::MaxDepth),
+        Violation::Packet(PacketError::NamespaceTooLong) => Some(Bound::MaxNamespaceLen),
+        _ => None,
+    }
+}
+
 /// Finds out who the client is and what it may see, and asks the program's middleware.
 async fn admit(
     core: Arc<Core>,
@@ -465,9 +486,13 @@ async fn admit(
         indexed.keep();
         Ok(Ok(socket))
     };
-    let admitted: Result<_, Refusal> = tokio::time::timeout(within, admit)
-        .await
-        .unwrap_or_else(|e| Err(Refusal::Unavailable(e.into())));
+    let admitted: Result<_, Refusal> = match tokio::time::timeout(within, admit).await {
+        Ok(admitted) => admitted,
+        Err(elapsed) => {
+            core.stats.reached(Bound::AdmissionTimeout);
+            Err(Refusal::Unavailable(elapsed.into()))
+        }
+    };
     admitted.unwrap_or_else(|refusal| {
         log_refusal(&refusal, address);
         Err(ConnectError::coded(refusal.code()))

@@ -9,9 +9,13 @@ use super::{Connection, Transport, polling, websocket::WebSocket};
 use crate::{
     protocol::{
         DisconnectReason,
+        engine::DecodeError,
         session::{Poll, Refusal},
     },
-    server::polling::{Answered, Ingress},
+    server::{
+        Bound,
+        polling::{Answered, Ingress},
+    },
 };
 
 /// A `6`, when there is nothing else to say.
@@ -107,6 +111,9 @@ impl Connection {
             polling::Read::Packet(packet) => self.packet(packet, now),
             polling::Read::Malformed(error) => {
                 tracing::debug!(%error, "malformed payload");
+                if error == DecodeError::TooManyPackets {
+                    self.core.stats.reached(Bound::MaxPayloadPackets);
+                }
                 Err(DisconnectReason::ParseError)
             }
             polling::Read::PostDone => {

@@ -24,6 +24,12 @@ impl Directory {
         Some((namespace, &mut self.room_keys))
     }
 
+    /// Whether a socket has been let into its namespace and has not left it.
+    pub(super) fn has(&self, socket: &Socket) -> bool {
+        let namespace = self.namespaces.get(socket.namespace());
+        namespace.is_some_and(|namespace| namespace.sockets.contains_key(socket.id()))
+    }
+
     pub(super) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
         let namespace = self.namespaces.get(namespace);
         namespace.map_or_else(Vec::new, |namespace| namespace.select(audience))

@@ -3,6 +3,8 @@
 //! The library reserves a frame's size from its header alone, and counts no fragments. Both are refused here before it sees the header's
 //! end. Payloads are only skipped over.
 
+use super::{TOO_LARGE, TOO_MANY_FRAGMENTS};
+
 /// A header is at most 2 bytes, 8 of length and 4 of mask (RFC 6455, section 5.2).
 const MAX_HEADER: usize = 14;
 
@@ -13,14 +15,21 @@ pub(super) enum Violation {
     TooLarge,
     #[error("the message has too many fragments")]
     TooManyFragments,
+    /// A length in more bytes than it needs, or beyond 63 bits (RFC 6455, section 5.2).
+    #[error("the length is malformed")]
+    Length,
+    /// A control frame that is fragmented or larger than 125 bytes (RFC 6455, section 5.5). The library would wait for its payload first.
+    #[error("the control frame is malformed")]
+    Control,
 }
 
 impl Violation {
     /// RFC 6455, section 7.4.1.
     pub(super) fn close_code(self) -> u16 {
         match self {
-            Self::TooLarge => 1009,
-            Self::TooManyFragments => 1008,
+            Self::Length | Self::Control => 1002,
+            Self::TooLarge => TOO_LARGE,
+            Self::TooManyFragments => TOO_MANY_FRAGMENTS,
         }
     }
 }
@@ -38,7 +47,7 @@ pub(super) struct Meter {
     max_payload: u64,
     max_fragments: u32,
     largest: u64,
-    poisoned: bool,
+    poison: Option<Violation>,
 }
 
 impl Meter {
@@ -52,7 +61,7 @@ impl Meter {
             max_payload: max_payload as u64,
             max_fragments,
             largest: 0,
-            poisoned: false,
+            poison: None,
         }
     }
 
@@ -60,13 +69,9 @@ impl Meter {
         self.max_payload = max_payload as u64;
     }
 
-    /// Remembers a violation for a time when it can be told.
-    pub(super) fn poison(&mut self) {
-        self.poisoned = true;
-    }
-
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned
+    /// The violation that was found, for a time when all before it has been read.
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.poison
     }
 
     /// The largest message since it was forgotten.
@@ -83,20 +88,32 @@ impl Meter {
         self.have == 0 && self.payload == 0 && self.fragments == 0
     }
 
-    /// Takes note of bytes that were read.
-    pub(super) fn observe(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+    /// Takes note of bytes that were read. Says how many of them may be passed on: those before the end of a header that is a violation.
+    pub(super) fn observe(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        match self.walk(&mut rest) {
+            Ok(()) => bytes.len(),
+            Err(violation) => {
+                self.poison = Some(violation);
+                bytes.len() - rest.len() - 1
+            }
+        }
+    }
+
+    /// Leaves what is behind a violation in `bytes`.
+    fn walk(&mut self, bytes: &mut &[u8]) -> Result<(), Violation> {
         while !bytes.is_empty() {
             if self.payload > 0 {
                 let skipped = usize::try_from(self.payload)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
                 self.payload -= skipped as u64;
-                bytes = &bytes[skipped..];
+                *bytes = &bytes[skipped..];
                 continue;
             }
             self.header[self.have] = bytes[0];
             self.have += 1;
-            bytes = &bytes[1..];
+            *bytes = &bytes[1..];
             if self.have >= 2 && self.have == header_len(self.header[1]) {
                 self.have = 0;
                 self.begin_payload()?;
@@ -108,8 +125,20 @@ impl Meter {
     fn begin_payload(&mut self) -> Result<(), Violation> {
         self.payload = payload_len(&self.header);
         let (is_final, opcode) = (self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
+        let is_minimal = match self.header[1] & 0x7f {
+            126 => self.payload >= 126,
+            127 => (1 << 16..1 << 63).contains(&self.payload),
+            _ => true,
+        };
+        if !is_minimal {
+            return Err(Violation::Length);
+        }
         if opcode >= 8 {
-            return Ok(()); // control frames have at most 125 bytes; the library refuses others
+            return if is_final && self.payload <= 125 {
+                Ok(())
+            } else {
+                Err(Violation::Control)
+            };
         }
         self.fragments += 1;
         self.message = self.message.saturating_add(self.payload);
@@ -197,48 +226,68 @@ mod tests {
             assert!(
                 bytes
                     .chunks(piece)
-                    .all(|chunk| meter.observe(chunk).is_ok())
+                    .all(|chunk| meter.observe(chunk) == chunk.len())
             );
             assert!(meter.is_between_messages());
             assert_eq!(meter.largest(), 70_000);
         }
     }
 
+    fn refused(meter: &mut Meter, bytes: &[u8]) -> Option<Violation> {
+        meter.observe(bytes);
+        meter.violation()
+    }
+
+    #[test]
+    fn what_is_before_a_violation_may_be_passed_on() {
+        let good = frame(0x81, 5);
+        let bytes = [&good[..], &frame(0x09, 1)].concat();
+        let mut meter = Meter::new(100, 10);
+        assert_eq!(
+            meter.observe(&bytes),
+            good.len() + 5,
+            "all but the header's last byte"
+        );
+        assert_eq!(meter.violation(), Some(Violation::Control));
+    }
+
     #[test]
     fn a_claimed_size_is_refused_at_the_header() {
         let mut meter = Meter::new(1_000, 10);
-        assert_eq!(
-            meter.observe(&frame(0x81, 1_001)[..8]),
-            Err(Violation::TooLarge)
-        );
+        let found = refused(&mut meter, &frame(0x81, 1_001)[..8]);
+        assert_eq!(found, Some(Violation::TooLarge));
         let mut meter = Meter::new(1_000, 10);
-        assert!(meter.observe(&frame(0x01, 600)).is_ok());
-        assert!(
-            meter.observe(&frame(0x89, 100)).is_ok(),
-            "control frames do not count"
-        );
+        assert_eq!(refused(&mut meter, &frame(0x01, 600)), None);
+        let control = refused(&mut meter, &frame(0x89, 100));
+        assert_eq!(control, None, "control frames do not count");
+        let found = refused(&mut meter, &frame(0x80, 600)[..8]);
+        assert_eq!(found, Some(Violation::TooLarge));
+    }
+
+    #[test]
+    fn a_malformed_length_or_control_frame_is_refused_at_the_header() {
+        let refused = |bytes: &[u8]| refused(&mut Meter::new(1_000, 10), bytes);
+        let long = |length: u64| [&[0x81, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat();
+        for length in [0, 125, 126, 65_535, 1 << 63, u64::MAX] {
+            assert_eq!(refused(&long(length)), Some(Violation::Length), "{length}");
+        }
         assert_eq!(
-            meter.observe(&frame(0x80, 600)[..8]),
-            Err(Violation::TooLarge)
+            refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]),
+            Some(Violation::Length)
         );
+        assert_eq!(refused(&long(65_536)), Some(Violation::TooLarge));
+        assert_eq!(refused(&frame(0x89, 126)), Some(Violation::Control));
+        assert_eq!(refused(&frame(0x09, 1)), Some(Violation::Control));
     }
 
     #[test]
     fn fragments_are_counted() {
         let mut meter = Meter::new(1_000, 3);
-        assert!(
-            meter
-                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x80, 1)].concat())
-                .is_ok()
-        );
-        assert!(
-            meter
-                .observe(&[frame(0x01, 0), frame(0x00, 0), frame(0x00, 1)].concat())
-                .is_ok()
-        );
-        assert_eq!(
-            meter.observe(&frame(0x80, 0)),
-            Err(Violation::TooManyFragments)
-        );
+        for last in [frame(0x80, 1), frame(0x00, 1)] {
+            let three = [frame(0x01, 0), frame(0x00, 0), last].concat();
+            assert_eq!(refused(&mut meter, &three), None);
+        }
+        let found = refused(&mut meter, &frame(0x80, 0));
+        assert_eq!(found, Some(Violation::TooManyFragments));
     }
 }
