@@ -55,6 +55,7 @@ pub struct Packed {
     except: Vec<Room>,
     event: String,
     attachments: Vec<Vec<u8>>,
+    volatile: bool,
 }
 
 impl Packed {
@@ -67,6 +68,7 @@ impl Packed {
             except: publication.audience.except.clone(),
             event: publication.event.json().to_string(),
             attachments: attachments.iter().map(|bytes| bytes.to_vec()).collect(),
+            volatile: publication.volatile,
         }
     }
 
@@ -79,7 +81,8 @@ impl Packed {
         let attachments = self.attachments.into_iter().map(Into::into).collect();
         let event = EventData::from_parts(self.event.into(), attachments)?;
         let namespace = self.namespace.into();
-        Ok(Publication::new(self.id, namespace, audience, event))
+        let publication = Publication::new(self.id, namespace, audience, event);
+        Ok(publication.volatile(self.volatile))
     }
 }
 

@@ -12,8 +12,9 @@ use slimy_rt::{
     server::{Config, Server},
 };
 use slimy_rt_tests::{
-    client::Client,
+    client::{Client, DEADLINE},
     node::{ByHeader, Node},
+    peers::TestNode,
 };
 
 fn config() -> Config {
@@ -194,8 +195,9 @@ async fn acks_from_the_client_come_back_time_out_and_are_bounded() {
 
     let answering = async {
         let asked = client.text().await;
-        assert_eq!(asked, r#"420["question",1]"#);
-        client.send(r#"430["yes",2]"#).await;
+        let asked = asked.strip_prefix("42").unwrap();
+        let id = asked.strip_suffix(r#"["question",1]"#).unwrap();
+        client.send(&format!(r#"43{id}["yes",2]"#)).await;
     };
     let (answer, ()) = tokio::join!(ask(5_000), answering);
     assert_eq!(answer.unwrap().parse::<String>(0).unwrap(), "yes");
@@ -236,4 +238,90 @@ async fn shutting_down_writes_what_is_pending_and_closes_with_1001() {
     assert_eq!(node.server.report().connections, 0);
     assert_eq!(node.server.report().sockets, 0);
     assert_eq!(node.server.report().rooms, 0);
+}
+
+#[tokio::test]
+async fn a_socket_that_was_ended_while_it_was_let_in_connects_and_disconnects() {
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let left = sender.clone();
+    let namespace = Namespace::new("/")
+        .connect_middleware(async |socket: Socket| {
+            socket.disconnect();
+            Ok(())
+        })
+        .on_connect(move || {
+            sender.send("connected".to_owned()).unwrap();
+            std::future::ready(())
+        })
+        .on_disconnect(move |reason: DisconnectReason| {
+            left.send(reason.to_string()).unwrap();
+            std::future::ready(())
+        });
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    assert_eq!(client.text().await, "41");
+    assert_eq!(seen.recv().await.unwrap(), "connected");
+    assert_eq!(seen.recv().await.unwrap(), "server namespace disconnect");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_comes_before_the_welcome() {
+    let namespace = Namespace::new("/").connect_middleware(|socket: Socket| {
+        let (begun, begins) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            begun.send(()).unwrap();
+            let deadline = std::time::Instant::now() + DEADLINE;
+            while socket.emit("early", &1).is_err() && std::time::Instant::now() < deadline {
+                std::hint::spin_loop();
+            }
+        });
+        begins.recv().unwrap();
+        std::future::ready(Ok(()))
+    });
+    let node = node(namespace, config()).await;
+    for _ in 0..100 {
+        let mut client = Client::join(node.addr, "u").await;
+        assert_eq!(client.event().await.0, "early");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_former_socket_is_none_to_the_new_one() {
+    let mut node = TestNode::alone(config()).await;
+    let mut former = node.peer(&[]).await;
+    let socket = former.socket.clone();
+    let asking = tokio::spawn(async move { socket.emit_with_ack("delete?", &1).await });
+    let (_, old) = former.asked().await;
+    drop(former.client);
+    let answer = asking.await.unwrap();
+    assert!(matches!(answer, Err(AckError::Disconnected)));
+
+    let mut back = node.peer(&[]).await;
+    let socket = back.socket.clone();
+    let asking = tokio::spawn(async move { socket.emit_with_ack("keep?", &1).await });
+    let (_, new) = back.asked().await;
+    back.client.send(&format!(r#"43{old}["old"]"#)).await;
+    back.client.send(&format!(r#"43{new}["new"]"#)).await;
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!(answer.parse::<String>(0).unwrap(), "new");
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_to_a_socket_that_the_server_ended_does_no_harm() {
+    let ending = Namespace::new("/").on("end", async |socket: Socket| socket.disconnect());
+    let other = Namespace::new("/other").on("fine", answer);
+    let server = Server::builder(ByHeader).namespace(ending).namespace(other);
+    let node = Node::start(server).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send("40/other,").await;
+    assert!(client.text().await.starts_with("40/other,"));
+    client.send(r#"42["end"]"#).await;
+    assert_eq!(client.text().await, "41");
+    for late in [r#"42["typing"]"#, "437[]", "41"] {
+        client.send(late).await;
+    }
+    client.send(r#"42/other,1["fine"]"#).await;
+    assert_eq!(client.text().await, r#"43/other,1[{"ok":true}]"#);
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40{"), "it may come back");
 }

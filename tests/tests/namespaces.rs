@@ -380,3 +380,15 @@ async fn patterns_that_make_no_sense_are_refused() {
         assert!(matches!(error, BuildError::NamespaceName(_)), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_function_that_panics_accepts_no_name() {
+    let careless = Namespace::matching(|name| &name[..4] == "/abc");
+    let fine = Namespace::new("/").on("fine", async || Answer(1));
+    let node = node([fine, careless], Config::default()).await;
+    let mut client = Client::join(node.addr, "ann").await;
+    let refused = connect(&mut client, "/a", "").await;
+    assert_eq!(refused, "44/a,{\"message\":\"Invalid namespace\"}");
+    client.send(r#"421["fine"]"#).await;
+    assert_eq!(client.text().await, "431[1]");
+}

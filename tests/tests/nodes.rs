@@ -171,3 +171,15 @@ async fn a_server_that_is_dropped_leaves_the_cluster_when_it_is_asked() {
         assert!(Instant::now() < deadline, "it is still asked");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_function_that_panics_ends_no_node() {
+    let hub = MemoryBroker::new();
+    let node = |namespace| TestNode::new(Some(Faulty::none(&hub)), config(), namespace);
+    let one = node(Namespace::new("/a")).await;
+    let careless = node(Namespace::matching(|name| &name[..4] == "/abc")).await;
+    let emitter = one.node.server.emitter("/a").unwrap();
+    let asked = emitter.server_side_emit_with_ack("refresh", &1, DEADLINE);
+    assert_eq!(asked.await.unwrap().silent.len(), 1);
+    assert!(careless.node.server.is_ready());
+}

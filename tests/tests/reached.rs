@@ -347,13 +347,13 @@ bounds! {
     max_pending_acks: MaxPendingAcks, { max_pending_acks: 1, }, async |addr| {
         let mut raw = joined(addr).await;
         raw.send(text(r#"420["ask twice"]"#)).await;
-        assert_eq!(raw.text().await, r#"420["ask",1]"#);
+        assert!(raw.text().await.ends_with(r#"["ask",1]"#));
         assert!(raw.text().await.contains("max_pending_acks"));
     };
     ack_timeout: AckTimeout, { ack_timeout: SHORT, }, async |addr| {
         let mut raw = joined(addr).await;
         raw.send(text(r#"420["ask"]"#)).await;
-        assert_eq!(raw.text().await, r#"420["ask",1]"#);
+        assert!(raw.text().await.ends_with(r#"["ask",1]"#));
         assert!(raw.text().await.contains("did not answer"));
     };
     max_broadcast_acks: MaxBroadcastAcks, { max_broadcast_acks: 1, }, async |addr| {

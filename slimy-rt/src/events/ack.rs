@@ -132,10 +132,11 @@ pub enum AckError {
 
 /// The answers that a socket's client owes.
 ///
-/// Ids for one socket alone are even; odd ones are a broadcast's, the same for all its sockets, so that one frame serves all.
+/// Ids for one socket alone are even; odd ones are a broadcast's, the same for all its sockets, so that one frame serves all. They begin
+/// anywhere: a client that came back may still answer its former socket's question, and that must not be taken for its new one's.
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
-    next: u64,
+    next: Option<u32>,
     waiting: HashMap<u64, Waiting>,
 }
 
@@ -146,16 +147,26 @@ struct Waiting {
     budget: Option<Arc<AnswerBudget>>,
 }
 
+/// Some clients keep ids in 32 bits with a sign, and the lowest bit says whose an id is.
+const MAX_NUMBER: u32 = u32::MAX >> 2;
+
 impl PendingAcks {
+    /// The number of the first question.
+    pub(crate) fn first() -> u32 {
+        // Without randomness it is as likely to be one of another socket's as with any fixed number.
+        getrandom::u32().unwrap_or(0)
+    }
+
     /// The id of a broadcast's answers, from its number on this node.
-    pub(crate) fn shared_id(number: u64) -> u64 {
-        2 * number + 1
+    pub(crate) fn shared_id(number: u32) -> u64 {
+        2 * u64::from(number & MAX_NUMBER) + 1
     }
 
     pub(crate) fn begin(&mut self, bound: usize) -> Option<(u64, oneshot::Receiver<Arguments>)> {
-        let id = 2 * self.next;
+        let number = self.next.unwrap_or_else(Self::first) & MAX_NUMBER;
+        let id = 2 * u64::from(number);
         let receiver = self.insert(id, bound, None)?;
-        self.next += 1;
+        self.next = Some(number + 1);
         Some((id, receiver))
     }
 
@@ -221,6 +232,8 @@ mod tests {
         let mut beyond = pending.begin_shared(b, 3, &budget).unwrap();
         let (own, mut alone) = pending.begin(3).unwrap();
         assert!(own != a && own != b);
+        let last = PendingAcks::shared_id(u32::MAX);
+        assert_eq!(last, u64::from(i32::MAX.unsigned_abs()));
         assert!(
             pending.begin(3).is_none(),
             "the bound holds for all of them"

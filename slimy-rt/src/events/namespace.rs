@@ -149,7 +149,7 @@ impl Namespace {
         self.once(before, event)
     }
 
-    /// As [`on`](Self::on), but the socket's next events do not wait for this handler: for what takes long and needs no order. It begins in its event's turn. At most
+    /// As [`on`](Self::on), but the socket's next events do not wait for this handler: for what takes long and needs no order. It begins once the events before it have begun, ended or not. At most
     /// [`max_concurrent_handlers`](crate::server::Config::max_concurrent_handlers) run for a socket; then its next events do wait.
     #[must_use]
     pub fn on_concurrent<H, Args>(mut self, event: &str, handler: H) -> Self

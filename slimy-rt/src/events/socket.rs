@@ -224,7 +224,8 @@ impl Socket {
         pattern.parameter(&self.0.namespace, name)
     }
 
-    /// Keeps a value with this socket, in place of one of the same type, which is given back.
+    /// Keeps a value with this socket, in place of one of the same type, which is given back. A value that holds this very socket would keep
+    /// both for ever: let it hold the id, or take it away in `on_disconnect`.
     pub fn set_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         self.0.data.set(value)
     }

@@ -70,7 +70,15 @@ pub enum Violation {
 #[derive(Debug)]
 struct Membership {
     namespace: ByteString,
-    joined: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Joining,
+    Joined,
+    /// The server took the client out of it, which the client may not know yet.
+    Ended,
 }
 
 /// One client's state.
@@ -115,7 +123,7 @@ impl Client {
     /// The client is to be closed.
     pub fn text(&mut self, text: ByteString) -> Result<Option<Input>, Violation> {
         let packet = self.decoder.text(text)?;
-        packet.map(|packet| self.check(packet)).transpose()
+        packet.map_or(Ok(None), |packet| self.check(packet))
     }
 
     /// A binary message.
@@ -124,41 +132,44 @@ impl Client {
     /// The client is to be closed.
     pub fn binary(&mut self, bytes: Bytes) -> Result<Option<Input>, Violation> {
         let packet = self.decoder.binary(bytes)?;
-        packet.map(|packet| self.check(packet)).transpose()
+        packet.map_or(Ok(None), |packet| self.check(packet))
     }
 
-    fn check(&mut self, packet: Packet) -> Result<Input, Violation> {
+    fn check(&mut self, packet: Packet) -> Result<Option<Input>, Violation> {
         let namespace = match packet {
             Packet::Connect { namespace, auth } => {
                 self.begin(&namespace)?;
-                return Ok(Input::Connect { namespace, auth });
+                return Ok(Some(Input::Connect { namespace, auth }));
             }
             Packet::Disconnect { ref namespace }
             | Packet::Event { ref namespace, .. }
             | Packet::Ack { ref namespace, .. } => namespace,
         };
-        if !self
-            .memberships
-            .iter()
-            .any(|m| m.joined && m.namespace == *namespace)
-        {
-            return Err(Violation::NotJoined);
+        let mut memberships = self.memberships.iter();
+        let membership = memberships.find(|m| m.namespace == *namespace);
+        match membership.map(|m| m.state) {
+            Some(State::Joined) => Ok(Some(Input::Packet(packet))),
+            // It was on its way when the server ended it.
+            Some(State::Ended) => Ok(None),
+            Some(State::Joining) | None => Err(Violation::NotJoined),
         }
-        Ok(Input::Packet(packet))
     }
 
     fn begin(&mut self, namespace: &str) -> Result<(), Violation> {
+        self.memberships
+            .retain(|m| m.state != State::Ended || m.namespace != namespace);
         if self.memberships.iter().any(|m| m.namespace == namespace) {
             return Err(Violation::SecondConnect);
         }
-        if self.memberships.len() >= self.limits.max_namespaces {
+        let is_in = |m: &&Membership| m.state != State::Ended;
+        if self.memberships.iter().filter(is_in).count() >= self.limits.max_namespaces {
             return Err(Violation::TooManyNamespaces);
         }
         // Copied: the text would pin the buffer in which it arrived.
         let namespace = ByteString::from(namespace);
         self.memberships.push(Membership {
             namespace,
-            joined: false,
+            state: State::Joining,
         });
         Ok(())
     }
@@ -170,7 +181,7 @@ impl Client {
             .iter_mut()
             .find(|m| m.namespace == namespace)
         {
-            m.joined = true;
+            m.state = State::Joined;
             self.connect_by = None;
         }
     }
@@ -178,6 +189,20 @@ impl Client {
     /// The client was not let into a namespace, or is no longer in it.
     pub fn left(&mut self, namespace: &str) {
         self.memberships.retain(|m| m.namespace != namespace);
+    }
+
+    /// The server took the client out of a namespace. What the client has sent there before it learns that is ignored.
+    pub fn ended(&mut self, namespace: &str) {
+        let is_ended = |m: &Membership| m.state == State::Ended;
+        if self.memberships.iter().filter(|m| is_ended(m)).count() >= self.limits.max_namespaces
+            && let Some(oldest) = self.memberships.iter().position(is_ended)
+        {
+            self.memberships.remove(oldest);
+        }
+        let mut memberships = self.memberships.iter_mut();
+        if let Some(m) = memberships.find(|m| m.namespace == namespace) {
+            m.state = State::Ended;
+        }
     }
 
     /// Whether the client has joined any namespace in its life.
@@ -235,8 +260,8 @@ mod tests {
         }
     }
 
-    fn text(client: &mut Client, text: &'static str) -> Result<Option<Input>, Violation> {
-        client.text(ByteString::from_static(text))
+    fn text(client: &mut Client, text: &str) -> Result<Option<Input>, Violation> {
+        client.text(ByteString::from(text))
     }
 
     #[test]
@@ -260,6 +285,24 @@ mod tests {
         assert_eq!(text(&mut client, "0"), Err(Violation::SecondConnect));
         client.left("/");
         assert!(text(&mut client, "0").is_ok());
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_the_server_ended_it_is_ignored() {
+        let mut client = Client::new(limits(), Instant::now());
+        for name in ["/a", "/b", "/c", "/d"] {
+            assert!(text(&mut client, &format!("0{name}")).is_ok());
+            client.joined(name);
+            client.ended(name);
+        }
+        for packet in ["2/d,[\"a\"]", "3/c,1[]", "1/d"] {
+            assert_eq!(text(&mut client, packet), Ok(None), "{packet}");
+        }
+        let forgotten = text(&mut client, "2/b,[\"a\"]");
+        assert_eq!(forgotten, Err(Violation::NotJoined), "they are bounded");
+        assert!(text(&mut client, "0/d").is_ok());
+        let early = text(&mut client, "2/d,[\"a\"]");
+        assert_eq!(early, Err(Violation::NotJoined), "it came back");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod directory;
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, Ordering},
 };
 
 use smallvec::SmallVec;
@@ -41,8 +41,8 @@ pub(crate) struct Sequencer {
     stats: Arc<Stats>,
     max_rooms_per_socket: usize,
     max_dynamic_namespaces: usize,
-    /// How many events were sent that many sockets are to answer.
-    questions: AtomicU64,
+    /// The number of the next event that many sockets are to answer.
+    questions: AtomicU32,
 }
 
 /// How an event is to be delivered.
@@ -82,7 +82,7 @@ impl Sequencer {
             stats,
             max_rooms_per_socket: config.max_rooms_per_socket,
             max_dynamic_namespaces: config.max_dynamic_namespaces,
-            questions: AtomicU64::new(0),
+            questions: AtomicU32::new(PendingAcks::first()),
         }
     }
 
@@ -196,6 +196,8 @@ impl Sequencer {
             jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
         }
         self.push(key, jobs);
+        // Behind the welcome: from now on it may be sent to, by whoever has had it since before.
+        socket.set_connected(true);
         true
     }
 

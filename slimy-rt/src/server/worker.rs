@@ -145,13 +145,14 @@ impl Worker {
         matches!(self.stage, Stage::Admission(_))
     }
 
-    /// The socket has left: queued events are dropped, the running handler ends.
+    /// The socket has left: queued events are dropped, the running handler ends. An `on_connect` handler that has not begun, since the
+    /// socket was ended while it was let in, still comes before `on_disconnect`.
     pub(crate) fn leave(&mut self, reason: DisconnectReason) {
         let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else {
             return;
         };
         self.expires = None;
-        self.queue.clear();
+        self.queue.retain(|work| matches!(work, Work::Connected(_)));
         self.queued_bytes = 0;
         if self.handlers.on_disconnect.is_some() {
             let disconnect = Disconnect { socket, reason };

@@ -331,9 +331,7 @@ impl SocketIo {
             }
         };
         let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
-        socket.set_connected(true);
         if !core.sequencer.enter(&socket, Arc::new(welcome)) {
-            socket.set_connected(false);
             core.authorization.remove(&socket);
             self.client.left(&namespace);
             core.stats.reached(Bound::MaxDynamicNamespaces);
@@ -422,12 +420,16 @@ impl SocketIo {
         };
         let identity = socket.identity();
         tracing::info!(socket = %socket.id(), user = %identity.user.id, address = %self.handshake.remote_addr(), %reason, "disconnected");
+        // With a farewell it is the server that ends it.
+        match farewell {
+            Some(_) => self.client.ended(&worker.namespace),
+            None => self.client.left(&worker.namespace),
+        }
         socket.set_connected(false);
         core.sequencer.exit(&socket, farewell.into_iter().flatten());
         core.authorization.remove(&socket);
         core.stats.socket_disconnected();
         socket.acks().clear();
-        self.client.left(&worker.namespace);
         worker.leave(reason);
     }
 }
