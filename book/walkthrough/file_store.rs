@@ -8,10 +8,9 @@ use std::{
     time::SystemTime,
 };
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use slimy_rt::{
-    TokenId, UserId,
+    TokenId, UserId, async_trait,
     session::{
         Expiry, Session, SessionChanges, SessionError, SessionEvent, SessionPage, SessionStore,
         SessionWatch,
@@ -125,10 +124,7 @@ impl SessionStore for FileStore {
         expiry: Expiry,
     ) -> Result<(), SessionError> {
         let (user, session) = (user.clone(), session.clone());
-        let end = match expiry {
-            Expiry::Never => None,
-            Expiry::In(time) => SystemTime::now().checked_add(time),
-        };
+        let end = expiry.at();
         self.change(move |state| {
             state.sessions.insert(user.clone(), (session, end));
             ((), Some(SessionEvent::Saved(user)))

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use slimy_rt::NodeId;
 use tokio::{
     io::AsyncWriteExt,
@@ -14,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::wire::{self, FromHub, Packed, Place, ToHub};
+use super::wire::{self, FromHub, Place, ToHub};
 
 /// How many publications the log keeps; the oldest go first.
 const MAX_ENTRIES: usize = 10_000;
@@ -29,7 +30,8 @@ pub struct Hub {
 #[derive(Debug)]
 struct Log {
     epoch: String,
-    entries: VecDeque<Packed>,
+    /// Publications as bytes: the hub has no need to read them.
+    entries: VecDeque<Bytes>,
     /// The number of the last publication; they are numbered from 1.
     end: u64,
 }
@@ -79,23 +81,22 @@ impl Hub {
     async fn talk(self: Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
         loop {
             match wire::read(&mut stream).await? {
-                ToHub::Publish(batch) => {
-                    self.append(batch);
-                    stream.write_all(&wire::frame(&FromHub::Done)?).await?;
+                (ToHub::Publish, publication) => self.append(publication),
+                (ToHub::Confirm, _) => {
+                    let done = wire::frame(&FromHub::Done, &[])?;
+                    stream.write_all(&done).await?;
                 }
-                ToHub::Follow(after) => return self.feed(stream, after).await,
+                (ToHub::Follow(after), _) => return self.feed(stream, after).await,
             }
         }
     }
 
-    fn append(&self, batch: Vec<Packed>) {
+    fn append(&self, publication: Bytes) {
         let mut log = self.log();
-        for publication in batch {
-            log.end += 1;
-            log.entries.push_back(publication);
-            if log.entries.len() > MAX_ENTRIES {
-                log.entries.pop_front();
-            }
+        log.end += 1;
+        log.entries.push_back(publication);
+        if log.entries.len() > MAX_ENTRIES {
+            log.entries.pop_front();
         }
         self.end.send_replace(log.end);
     }
@@ -124,19 +125,19 @@ impl Hub {
                 let skip = usize::try_from(at - log.dropped()).unwrap_or(usize::MAX);
                 (log.place(at), log.entries.get(skip).cloned())
             };
-            let message = match next {
-                _ if !told => FromHub::At(place),
+            let frame = match next {
+                _ if !told => wire::frame(&FromHub::At(place), &[])?,
                 Some(publication) => {
                     at += 1;
-                    FromHub::Entry(at, publication)
+                    wire::frame(&FromHub::Entry(at), &publication)?
                 }
                 None => match timeout(Duration::from_secs(1), end.changed()).await {
                     Ok(_) => continue,
-                    Err(_) => FromHub::Alive,
+                    Err(_) => wire::frame(&FromHub::Alive, &[])?,
                 },
             };
             told = true;
-            stream.write_all(&wire::frame(&message)?).await?;
+            stream.write_all(&frame).await?;
         }
     }
 

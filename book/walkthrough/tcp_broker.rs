@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use slimy_rt::broker::{
-    Audience, BrokerError, BrokerEvents, Capabilities, Expected, Health, HistoryError, Interest,
-    NodeInfo, Page, Position, Publication, ReplySink, Request, RoomBroker,
+use slimy_rt::{
+    async_trait,
+    broker::{BrokerError, BrokerEvents, Health, NodeInfo, Position, Publication, RoomBroker},
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -18,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::wire::{self, FromHub, Packed, Place, ToHub};
+use super::wire::{self, FromHub, Place, ToHub};
 
 /// How long the hub may be silent, or take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,10 +53,10 @@ async fn open(hub: SocketAddr, after: Option<&Place>) -> io::Result<(BufReader<T
     let opening = async {
         let mut stream = TcpStream::connect(hub).await?;
         let follow = ToHub::Follow(after.cloned());
-        stream.write_all(&wire::frame(&follow)?).await?;
+        stream.write_all(&wire::frame(&follow, &[])?).await?;
         let mut stream = BufReader::new(stream);
         match wire::read(&mut stream).await? {
-            FromHub::At(place) => Ok((stream, place)),
+            (FromHub::At(place), _) => Ok((stream, place)),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     };
@@ -103,14 +102,14 @@ async fn listen(
 ) -> io::Result<Infallible> {
     loop {
         match timeout(PATIENCE, wire::read(line)).await?? {
-            FromHub::Alive => {}
-            FromHub::Done => return Err(io::ErrorKind::InvalidData.into()),
-            FromHub::At(place) => arrive(at, place, events),
-            FromHub::Entry(number, packed) => {
+            (FromHub::Alive, _) => {}
+            (FromHub::Done, _) => return Err(io::ErrorKind::InvalidData.into()),
+            (FromHub::At(place), _) => arrive(at, place, events),
+            (FromHub::Entry(number), bytes) => {
                 let before = at.position();
                 at.number = number;
                 let position = at.position();
-                match packed.unpack() {
+                match Publication::from_bytes(&bytes) {
                     Ok(publication) => {
                         let delivered = (Some(position), Arc::new(publication));
                         events.publications(&[delivered]).await;
@@ -127,10 +126,6 @@ async fn listen(
 
 #[async_trait]
 impl RoomBroker for TcpBroker {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
     async fn start(
         &self,
         _: &NodeInfo,
@@ -151,15 +146,17 @@ impl RoomBroker for TcpBroker {
         Ok(position)
     }
 
-    fn interest(&self, _: Interest<'_>) {}
-
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
         if self.following().is_none() {
             return Err(BrokerError::Stopped);
         }
-        let batch = batch.iter().map(|publication| Packed::new(publication));
-        let frame = wire::frame(&ToHub::Publish(batch.collect()));
-        let frame = frame.map_err(|e| BrokerError::Invalid(e.to_string().into()))?;
+        let invalid = |e: io::Error| BrokerError::Invalid(e.to_string().into());
+        let mut frames = Vec::new();
+        for publication in batch {
+            let bytes = publication.to_bytes()?;
+            frames.extend(wire::frame(&ToHub::Publish, &bytes).map_err(invalid)?);
+        }
+        frames.extend(wire::frame(&ToHub::Confirm, &[]).map_err(invalid)?);
         let mut kept = self.publishing.lock().await;
         // Taken out, and put back only when all went well: whatever interrupts us, nobody goes on in the middle of a conversation.
         let line = kept.take();
@@ -168,9 +165,9 @@ impl RoomBroker for TcpBroker {
                 Some(line) => line,
                 None => TcpStream::connect(self.hub).await?,
             };
-            line.write_all(&frame).await?;
+            line.write_all(&frames).await?;
             match wire::read(&mut line).await? {
-                FromHub::Done => Ok(line),
+                (FromHub::Done, _) => Ok(line),
                 _ => Err(io::ErrorKind::InvalidData.into()),
             }
         };
@@ -181,28 +178,6 @@ impl RoomBroker for TcpBroker {
             Err(error) => return Err(BrokerError::Unavailable(error.into())),
         }
         Ok(())
-    }
-
-    async fn history(
-        &self,
-        _: &Position,
-        _: &Position,
-        _: &Audience,
-        _: usize,
-    ) -> Result<Page, HistoryError> {
-        Err(HistoryError::Gone)
-    }
-
-    async fn request(&self, _: &Request, _: ReplySink) -> Result<Expected, BrokerError> {
-        Err(BrokerError::Unsupported("requests"))
-    }
-
-    async fn save_recovery(&self, _: &str, _: &[u8], _: Duration) -> Result<(), BrokerError> {
-        Err(BrokerError::Unsupported("recovery"))
-    }
-
-    async fn take_recovery(&self, _: &str) -> Result<Option<Vec<u8>>, BrokerError> {
-        Err(BrokerError::Unsupported("recovery"))
     }
 
     async fn stop(&self) {

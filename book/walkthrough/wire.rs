@@ -1,11 +1,8 @@
 use std::io;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use slimy_rt::{
-    NodeId, Room,
-    broker::{Audience, Position, Publication},
-    protocol::{EncodeError, EventData},
-};
+use slimy_rt::broker::Position;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The largest frame, in bytes: nobody can make the other side reserve more.
@@ -14,8 +11,10 @@ const MAX_FRAME: u32 = 64 * 1024 * 1024;
 /// What a node says to the hub.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToHub {
-    /// Put this into the log. Answered by `Done`.
-    Publish(Vec<Packed>),
+    /// Put the publication that comes with this into the log.
+    Publish,
+    /// Say `Done` when all of that is in the log.
+    Confirm,
     /// From now on, tell me of everything behind this place; without a place, of everything new.
     Follow(Option<Place>),
 }
@@ -27,8 +26,8 @@ pub enum FromHub {
     Done,
     /// What comes next lies behind this place. If it is not where the node is, the node has missed something.
     At(Place),
-    /// The publication with this number.
-    Entry(u64, Packed),
+    /// The publication with this number comes with this.
+    Entry(u64),
     /// Nothing new, but the line is not dead.
     Alive,
 }
@@ -46,65 +45,32 @@ impl Place {
     }
 }
 
-/// A publication as it travels.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Packed {
-    id: Option<(NodeId, u64)>,
-    namespace: String,
-    rooms: Vec<Room>,
-    except: Vec<Room>,
-    event: String,
-    attachments: Vec<Vec<u8>>,
-    volatile: bool,
-}
-
-impl Packed {
-    pub fn new(publication: &Publication) -> Self {
-        let attachments = publication.event.attachments();
-        Self {
-            id: publication.id.clone(),
-            namespace: publication.namespace.to_string(),
-            rooms: publication.audience.rooms.clone(),
-            except: publication.audience.except.clone(),
-            event: publication.event.json().to_string(),
-            attachments: attachments.iter().map(|bytes| bytes.to_vec()).collect(),
-            volatile: publication.volatile,
-        }
-    }
-
-    /// The error is an event that no client would take.
-    pub fn unpack(self) -> Result<Publication, EncodeError> {
-        let audience = Audience {
-            rooms: self.rooms,
-            except: self.except,
-        };
-        let attachments = self.attachments.into_iter().map(Into::into).collect();
-        let event = EventData::from_parts(self.event.into(), attachments)?;
-        let namespace = self.namespace.into();
-        let publication = Publication::new(self.id, namespace, audience, event);
-        Ok(publication.volatile(self.volatile))
-    }
-}
-
-/// A message as a frame: its length in four bytes, then JSON.
-pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(message)?;
-    let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
+/// A message as a frame: its length in four bytes, then the message as a line of JSON, then the bytes that come with it.
+pub fn frame(message: &impl Serialize, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    let length = u32::try_from(line.len() + bytes.len()).unwrap_or(u32::MAX);
     if length > MAX_FRAME {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let mut frame = length.to_be_bytes().to_vec();
-    frame.extend(json);
+    frame.extend(line);
+    frame.extend_from_slice(bytes);
     Ok(frame)
 }
 
 /// Reads one frame. Not to be dropped halfway: what was read of it is lost, and the line with it.
-pub async fn read<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+pub async fn read<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> io::Result<(T, Bytes)> {
     let length = from.read_u32().await?;
     if length > MAX_FRAME {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut json = vec![0; length as usize];
-    from.read_exact(&mut json).await?;
-    Ok(serde_json::from_slice(&json)?)
+    let mut frame = vec![0; length as usize];
+    from.read_exact(&mut frame).await?;
+    let end = frame.iter().position(|byte| *byte == b'\n');
+    let end = end.ok_or(io::ErrorKind::InvalidData)?;
+    let message = serde_json::from_slice(&frame[..end])?;
+    Ok((message, Bytes::from(frame).slice(end + 1..)))
 }

@@ -1,4 +1,4 @@
-//! The book's tutorial: its files compile, its tests pass, and the page shows them as they are.
+//! The book's tutorial: its files compile, its tests pass, and the page shows them as they are. So does the README with the quickstart.
 
 /// The tutorial's library, under the name that its tests use.
 #[path = "../../book/tutorial/src/lib.rs"]
@@ -26,4 +26,16 @@ fn the_page_shows_the_files() {
         let first = file.lines().next().unwrap_or_default();
         assert!(page.contains(file), "the file that begins with {first:?}");
     }
+}
+
+#[test]
+fn the_readme_shows_the_quickstart() {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme
+        .split_once("<!-- quickstart -->\n```rust,no_run\n")
+        .expect("where it begins");
+    let (shown, _) = after
+        .split_once("```\n<!-- end of quickstart -->\n")
+        .expect("where it ends");
+    assert_eq!(shown, include_str!("../../examples/quickstart.rs"));
 }

@@ -1,6 +1,5 @@
-use async_trait::async_trait;
 use slimy_rt::{
-    UserId,
+    UserId, async_trait,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
 };
 

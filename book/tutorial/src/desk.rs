@@ -53,12 +53,6 @@ fn room(ticket: u64) -> String {
     format!("ticket:{ticket}")
 }
 
-/// Something of the server's own went wrong; the log has what.
-fn failed(error: impl std::error::Error) -> Rejection {
-    tracing::error!(%error, "a handler failed");
-    Rejection::server_error()
-}
-
 /// `open {subject}`: answers with the ticket.
 async fn open(
     socket: Socket,
@@ -83,10 +77,9 @@ async fn open(
         ticket
     };
     // Join first: whatever is sent to the room from now on reaches this socket.
-    socket.join(room(ticket.id)).map_err(failed)?;
+    socket.join(room(ticket.id))?;
     // Agents are administrators, and those are in this room by themselves.
-    let opened = emitter.to(Room::admins()).emit("opened", &ticket);
-    opened.map_err(failed)?;
+    emitter.to(Room::admins()).emit("opened", &ticket)?;
     Ok(Answer(ticket))
 }
 
@@ -102,7 +95,7 @@ async fn watch(
     if !owns && !socket.access().is_admin() {
         return Err(Rejection::new("forbidden", "this is not your ticket"));
     }
-    socket.join(room(id)).map_err(failed)?;
+    socket.join(room(id))?;
     Ok(Answer(ticket))
 }
 
@@ -121,7 +114,7 @@ async fn say(
         from: socket.identity().user.display_name(),
         text: &line.text,
     };
-    emitter.to(room).emit("said", &said).map_err(failed)?;
+    emitter.to(room).emit("said", &said)?;
     Ok(Answer(true))
 }
 

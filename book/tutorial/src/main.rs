@@ -1,9 +1,8 @@
-use std::{env, error::Error, time::Duration};
+use std::{env, error::Error};
 
 use helpdesk::auth::Codes;
-use slimy_rt::server::serve::{ServeConfig, serve};
+use slimy_rt::server::serve::ServeConfig;
 use tokio::{net::TcpListener, signal};
-use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -13,21 +12,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:3090").await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let stop = CancellationToken::new();
-    let service = server.service();
-    let serving = tokio::spawn(serve(
-        listener,
-        service,
-        ServeConfig::default(),
-        stop.clone(),
-    ));
-
-    signal::ctrl_c().await?;
-    stop.cancel(); // nobody else gets in
-    let in_time = server.shutdown(Duration::from_secs(8)).await; // clients are told, output is written
+    let stop = async {
+        if let Err(error) = signal::ctrl_c().await {
+            tracing::error!(%error, "nobody can press Ctrl-C");
+        }
+    };
+    let in_time = server.run(listener, ServeConfig::default(), stop).await;
     if !in_time {
         tracing::warn!("some connections were dropped");
     }
-    serving.await?;
     Ok(())
 }

@@ -1,20 +1,21 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use helpdesk::auth::Codes;
 use serde_json::{Value, json};
-use slimy_rt::server::serve::{ServeConfig, serve};
+use slimy_rt::server::serve::ServeConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
-use tokio_util::sync::CancellationToken;
 
 /// A server of its own for each test, on a free port.
 async fn start() -> SocketAddr {
     let server = helpdesk::server(Codes::new("agent code", "guest code")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let (service, stop) = (server.service(), CancellationToken::new());
-    tokio::spawn(serve(listener, service, ServeConfig::default(), stop));
+    tokio::spawn(async move {
+        let config = ServeConfig::default();
+        server.run(listener, config, pending()).await
+    });
     addr
 }
 
