@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use slimy_rt::{
-    events::{AckError, Answer, Event, Namespace, Socket},
+    events::{AckError, Answer, Data, Event, Namespace, Socket},
     protocol::{DisconnectReason, EventData},
     server::{Config, Server},
 };
@@ -55,6 +55,63 @@ async fn a_panic_ends_one_event_and_answers_it() {
     );
     client.send(r#"422["fine"]"#).await;
     assert_eq!(client.text().await, r#"432[{"ok":true}]"#);
+}
+
+/// Counts how many of it there are, and panics when it is dropped.
+struct Bomb(Arc<()>, Option<Socket>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!(
+            "a value's own mistake, with {} others",
+            Arc::strong_count(&self.0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_with_a_socket_goes_with_it_whatever_it_does() {
+    let alive = Arc::new(());
+    let (kept, held) = (Arc::clone(&alive), Arc::clone(&alive));
+    let namespace = Namespace::new("/")
+        .on("keep", move |socket: Socket| {
+            // It holds its own socket.
+            let bomb = Bomb(Arc::clone(&kept), Some(socket.clone()));
+            socket.set_data(bomb);
+            answer()
+        })
+        .on("hang", move || {
+            let bomb = Bomb(Arc::clone(&held), None);
+            async move {
+                std::future::pending::<()>().await;
+                drop(bomb);
+            }
+        })
+        .on_disconnect(async |Data(bomb): Data<Bomb>| assert!(bomb.1.is_some()))
+        .on("fine", answer);
+    let node = node(namespace, config()).await;
+    let mut client = Client::join(node.addr, "u").await;
+    client.send(r#"421["keep"]"#).await;
+    assert_eq!(client.text().await, r#"431[{"ok":true}]"#);
+    client.send(r#"422["hang"]"#).await;
+    assert!(client.text().await.contains("server_error"));
+    client.send(r#"423["fine"]"#).await;
+    assert_eq!(client.text().await, r#"433[{"ok":true}]"#);
+    client.send("41").await;
+    // The namespace's handlers have one each.
+    let gone = async {
+        while Arc::strong_count(&alive) > 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone)
+        .await
+        .unwrap();
+    client.send("40").await;
+    assert!(
+        client.text().await.starts_with("40{"),
+        "the connection lives"
+    );
 }
 
 #[tokio::test]

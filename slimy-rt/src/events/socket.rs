@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -224,8 +225,8 @@ impl Socket {
         pattern.parameter(&self.0.namespace, name)
     }
 
-    /// Keeps a value with this socket, in place of one of the same type, which is given back. A value that holds this very socket would keep
-    /// both for ever: let it hold the id, or take it away in `on_disconnect`.
+    /// Keeps a value with this socket, in place of one of the same type, which is given back. Values are dropped once the socket has left and its last
+    /// handler, `on_disconnect` included, has ended; or when it was not let in.
     pub fn set_data<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         self.0.data.set(value)
     }
@@ -298,6 +299,13 @@ impl Socket {
             self.0.connected_at.get_or_init(SystemTime::now);
         }
         self.0.connected.store(connected, Ordering::SeqCst);
+    }
+
+    /// Drops its values. What they do when they are dropped is the program's own: a panic ends here.
+    pub(crate) fn clear_data(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.0.data.clear())).is_err() {
+            tracing::error!(socket = %self.id(), "a socket's data panicked as it was dropped");
+        }
     }
 
     /// Whether it was in its namespace and is no longer.

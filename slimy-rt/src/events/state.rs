@@ -137,6 +137,15 @@ impl SocketData {
         value.downcast().ok()
     }
 
+    /// Drops all values, outside of the lock: one of them may know its socket.
+    pub(crate) fn clear(&self) {
+        let values = self
+            .0
+            .get()
+            .map(|values| std::mem::take(&mut *lock(values)));
+        drop(values);
+    }
+
     pub(crate) fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let value = lock(self.0.get()?).remove(&TypeId::of::<T>())?;
         value.downcast().ok()

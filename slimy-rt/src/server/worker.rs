@@ -62,8 +62,8 @@ enum Stage {
     Admission(BoxFuture<Result<Socket, ConnectError>>),
     /// In the namespace.
     Joined(Socket),
-    /// No longer in it; what was begun ends.
-    Left,
+    /// No longer in it; what was begun ends. The socket, if it was let in.
+    Left(Option<Socket>),
 }
 
 enum Work {
@@ -73,7 +73,8 @@ enum Work {
 }
 
 struct Running {
-    handler: BoxFuture<()>,
+    /// Taken when it is over.
+    handler: Option<BoxFuture<()>>,
     until: Instant,
     /// Answered when the handler does not come to its end.
     ack: Ack,
@@ -118,7 +119,7 @@ impl Worker {
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match &self.stage {
             Stage::Joined(socket) => Some(socket),
-            Stage::Admission(_) | Stage::Left => None,
+            Stage::Admission(_) | Stage::Left(_) => None,
         }
     }
 
@@ -137,7 +138,7 @@ impl Worker {
 
     /// The socket was not let in, or is not wanted any more: an admission in progress is dropped.
     pub(crate) fn abandon(&mut self) {
-        self.stage = Stage::Left;
+        self.stage = Stage::Left(None);
     }
 
     /// Whether the socket is still being let in.
@@ -148,9 +149,11 @@ impl Worker {
     /// The socket has left: queued events are dropped, the running handler ends. An `on_connect` handler that has not begun, since the
     /// socket was ended while it was let in, still comes before `on_disconnect`.
     pub(crate) fn leave(&mut self, reason: DisconnectReason) {
-        let Stage::Joined(socket) = std::mem::replace(&mut self.stage, Stage::Left) else {
+        let Stage::Joined(socket) = &self.stage else {
             return;
         };
+        let socket = socket.clone();
+        self.stage = Stage::Left(Some(socket.clone()));
         self.expires = None;
         self.queue.retain(|work| matches!(work, Work::Connected(_)));
         self.queued_bytes = 0;
@@ -237,7 +240,13 @@ impl Worker {
             let may_begin = self.queue.front().map(|work| self.may_begin(work));
             match may_begin {
                 Some(true) => self.begin(stats, now),
-                None if self.is_idle() && matches!(self.stage, Stage::Left) => {
+                None if self.is_idle() => {
+                    let Stage::Left(socket) = &self.stage else {
+                        return Poll::Pending;
+                    };
+                    if let Some(socket) = socket {
+                        socket.clear_data();
+                    }
                     return Poll::Ready(Progress::Ended);
                 }
                 Some(false) | None => return Poll::Pending,
@@ -275,7 +284,7 @@ impl Worker {
         };
         let until = now + self.bounds.timeout;
         let running = |handler, what| Running {
-            handler,
+            handler: Some(handler),
             until,
             ack: Ack::unwanted(),
             what,
@@ -334,8 +343,10 @@ fn handle(handlers: &Arc<Handlers>, listener: &Listener, event: Event) -> BoxFut
 impl Running {
     /// Goes on with the handler; it is over when it has ended, panicked or taken too long.
     fn poll(&mut self, stats: &Stats, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let handler = AssertUnwindSafe(|| self.handler.as_mut().poll(cx));
-        match catch_unwind(handler) {
+        let Some(handler) = &mut self.handler else {
+            return Poll::Ready(());
+        };
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) if now < self.until => return Poll::Pending,
             Ok(Poll::Pending) => {
@@ -343,6 +354,11 @@ impl Running {
                 self.fail("a handler took too long");
             }
             Err(_) => self.fail("a handler panicked"),
+        }
+        // What it holds may panic as well when it is dropped.
+        let handler = self.handler.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
+            tracing::error!(handler = self.what, "a handler panicked as it was dropped");
         }
         Poll::Ready(())
     }

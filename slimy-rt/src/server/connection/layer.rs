@@ -320,6 +320,7 @@ impl SocketIo {
             Ok(socket) if open => socket,
             Ok(socket) => {
                 core.authorization.remove(&socket);
+                socket.clear_data();
                 return worker.abandon();
             }
             Err(error) => {
@@ -343,6 +344,7 @@ impl SocketIo {
                 &namespace,
                 &ConnectError::coded("too_many_namespaces"),
             );
+            socket.clear_data();
             return worker.abandon();
         }
         let user = socket.identity().user.id.clone();
@@ -521,6 +523,7 @@ impl Drop for Indexed<'_> {
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
             self.core.authorization.remove(&socket);
+            socket.clear_data();
         }
     }
 }
