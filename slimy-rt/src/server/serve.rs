@@ -1,5 +1,7 @@
 //! Serves a tower service over HTTP/1.1 from a TCP listener: accepts, bounds, and stops in good order.
 
+mod counts;
+
 use std::{
     convert::Infallible,
     error::Error as StdError,
@@ -35,6 +37,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
+pub use self::counts::{ServeBound, ServeCounts};
 use super::forwarded::Peer;
 #[cfg(feature = "tls")]
 use super::tls::TlsConfig;
@@ -68,6 +71,8 @@ pub struct ServeConfig {
     pub max_connections: usize,
     /// How long requests in flight may take after the shutdown began. 10 s.
     pub shutdown_timeout: Duration,
+    /// Where it is counted how often each of these was reached.
+    pub counts: ServeCounts,
     /// Serves over TLS. None.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
@@ -81,6 +86,7 @@ impl Default for ServeConfig {
             tls_handshake_timeout: Duration::from_secs(10),
             max_connections: 0,
             shutdown_timeout: Duration::from_secs(10),
+            counts: ServeCounts::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -139,6 +145,7 @@ pub async fn serve<S, B>(
                 Ok(place) => Some(place),
                 Err(_) => {
                     tracing::debug!(%addr, "connection refused: too many are open");
+                    config.counts.add(ServeBound::MaxConnections, 1);
                     if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
                         connections.spawn(refuse(stream, refusal));
                     }
@@ -165,6 +172,7 @@ pub async fn serve<S, B>(
     if timeout(grace, connections.wait()).await.is_err() {
         let open = connections.len();
         tracing::warn!(open, "connections that did not finish in time are dropped");
+        config.counts.add(ServeBound::ShutdownTimeout, open);
         drop_all.cancel();
         connections.wait().await;
     }
@@ -260,6 +268,7 @@ where
                     tracing::debug!(addr = %self.addr, %error, "the TLS handshake failed");
                 }
                 Some(Err(_)) => {
+                    self.config.counts.add(ServeBound::TlsHandshakeTimeout, 1);
                     tracing::debug!(addr = %self.addr, "the TLS handshake took too long")
                 }
                 None => {}
@@ -280,7 +289,7 @@ where
         let service = TowerToHyperService::new(Checked {
             service: self.service,
             peer,
-            max_header_bytes: self.config.max_header_bytes,
+            config: Arc::clone(&self.config),
         });
         let connection = self.http.serve_connection(io, service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
@@ -292,6 +301,11 @@ where
             }
         };
         if let Err(error) = ended {
+            if error.is_timeout() {
+                self.config.counts.add(ServeBound::HeaderReadTimeout, 1);
+            } else if error.is_parse_too_large() {
+                self.config.counts.add(ServeBound::MaxHeaderBytes, 1);
+            }
             tracing::debug!(addr = %self.addr, %error, "the HTTP connection ended");
         }
     }
@@ -302,7 +316,7 @@ where
 struct Checked<S> {
     service: S,
     peer: Peer,
-    max_header_bytes: usize,
+    config: Arc<ServeConfig>,
 }
 
 type CheckedBody<B> = BodyEither<B, Empty<<B as Body>::Data>>;
@@ -324,7 +338,8 @@ where
 
     fn call(&mut self, mut request: Request<R>) -> Self::Future {
         let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-        if header_bytes(&request) > self.max_header_bytes {
+        if header_bytes(&request) > self.config.max_header_bytes {
+            self.config.counts.add(ServeBound::MaxHeaderBytes, 1);
             let mut answer = Response::new(BodyEither::Right(Empty::new()));
             *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Either::Left(ready(Ok(closing(answer))));

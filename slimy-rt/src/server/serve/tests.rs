@@ -110,6 +110,7 @@ async fn headers_are_bounded_in_bytes_number_and_time() {
         header_read_timeout: Duration::from_millis(200),
         ..ServeConfig::default()
     };
+    let counts = config.counts.clone();
     let server = start(config).await;
     let long = format!(
         "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
@@ -130,6 +131,7 @@ async fn headers_are_bounded_in_bytes_number_and_time() {
         "a: b\r\n".repeat(MAX_HEADERS - 1)
     );
     assert!(ask(server.addr, &most).await.starts_with("HTTP/1.1 200"));
+    counted(&counts, ServeBound::MaxHeaderBytes, 3).await;
     assert!(
         ask(server.addr, "nonsense\r\n\r\n")
             .await
@@ -146,6 +148,53 @@ async fn headers_are_bounded_in_bytes_number_and_time() {
         ask(server.addr, "GET / HTTP/1.1\r\n"),
     );
     assert_eq!(closed.await.unwrap(), "");
+    counted(&counts, ServeBound::HeaderReadTimeout, 2).await;
+}
+
+/// A connection is counted as it ends, which its peer may see first.
+async fn counted(counts: &ServeCounts, bound: ServeBound, times: u64) {
+    let counted = async {
+        while counts.reached(bound) < times {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), counted).await.unwrap();
+    assert_eq!(counts.reached(bound), times);
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_tls_handshake_is_bounded_in_time() {
+    let folder = std::env::temp_dir().join(format!("tls-{}", crate::NodeId::random()));
+    std::fs::create_dir(&folder).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-subj", "/CN=localhost", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let tls = TlsConfig::from_pem_files(&cert, &key).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let config = ServeConfig {
+        tls_handshake_timeout: Duration::from_millis(100),
+        tls: Some(tls),
+        ..ServeConfig::default()
+    };
+    let counts = config.counts.clone();
+    let server = start(config).await;
+    assert_eq!(ask(server.addr, "").await, "", "closed");
+    counted(&counts, ServeBound::TlsHandshakeTimeout, 1).await;
 }
 
 #[tokio::test]
@@ -154,12 +203,14 @@ async fn connections_past_the_limit_are_refused_until_one_ends() {
         max_connections: 1,
         ..ServeConfig::default()
     };
+    let counts = config.counts.clone();
     let server = start(config).await;
     // Connections are accepted in their order: the first has the only place.
     let mut first = TcpStream::connect(server.addr).await.unwrap();
     let request = b"GET /slow HTTP/1.1\r\nconnection: close\r\n\r\n";
     first.write_all(request).await.unwrap();
     assert!(ask(server.addr, GET).await.starts_with("HTTP/1.1 503"));
+    assert_eq!(counts.reached(ServeBound::MaxConnections), 1);
     server.service.go_on.notify_one();
     let mut answer = String::new();
     first.read_to_string(&mut answer).await.unwrap();
@@ -214,10 +265,12 @@ async fn shutdown_drops_what_does_not_finish() {
         shutdown_timeout: Duration::from_millis(100),
         ..ServeConfig::default()
     };
+    let counts = config.counts.clone();
     let server = start(config).await;
     let busy = tokio::spawn(ask(server.addr, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"));
     ask(server.addr, GET).await;
     server.shutdown.cancel();
     server.task.await.unwrap();
     assert_eq!(busy.await.unwrap(), "");
+    assert_eq!(counts.reached(ServeBound::ShutdownTimeout), 1);
 }
