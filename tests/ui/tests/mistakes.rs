@@ -2,5 +2,5 @@
 
 #[test]
 fn mistakes_have_readable_errors() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    trybuild::TestCases::new().compile_fail("cases/*.rs");
 }
