@@ -9,11 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde_json::json;
 use slimy_rt::{
     GuildId, Room, TokenId, UserId,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
-    events::Namespace,
-    server::{Config, Server},
+    events::{Namespace, Socket},
+    server::{Access, Config, Server},
     session::{Expiry, Guild, Session, SessionError, SessionPage, SessionStore, SessionWatch},
 };
 use slimy_rt_backends::memory::MemorySessionStore;
@@ -297,4 +298,51 @@ async fn a_credential_that_runs_out_while_the_store_is_asked_ends_at_once() {
     tokio::time::timeout(Duration::from_secs(2), ended)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_program_is_told_when_what_a_user_may_see_changes() {
+    async fn own_rooms(socket: Socket, access: Access) {
+        for room in socket.rooms() {
+            if let Some(guild) = room.as_str().strip_prefix("family:")
+                && !access.guilds.iter().any(|g| g.id.as_str() == guild)
+            {
+                socket.leave(&room);
+            }
+        }
+        let guilds: Vec<_> = access.guilds.iter().map(|g| g.id.clone()).collect();
+        socket.emit("guilds", &guilds).unwrap();
+    }
+    let store = Shaky::new();
+    let save = async |ids: &[&str]| {
+        let saved = store.save(&user("u"), &guilds(ids), Expiry::Never).await;
+        saved.unwrap();
+    };
+    save(&["1", "2"]).await;
+    let namespace = Namespace::new("/")
+        .connect_middleware(async |socket: Socket| Ok(socket.join("family:1")?))
+        .on_access_change(own_rooms)
+        .on("hold", async || {
+            tokio::time::sleep(Duration::from_millis(300)).await
+        });
+    let builder = Server::builder(ByHeader).sessions(store.clone());
+    let node = Node::start(builder.namespace(namespace)).await;
+    let mut u = Client::join(node.addr, "u").await;
+    let family = || node.server.emitter("/").unwrap().to("family:1");
+    family().emit("news", &1).unwrap();
+    assert_eq!(u.event().await.0, "news");
+    save(&["2"]).await;
+    assert_eq!(u.event().await, ("guilds".into(), json!(["2"])));
+    family().emit("news", &2).unwrap();
+    // Changes while a handler runs are one call when it is over.
+    u.send(r#"42["hold"]"#).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for ids in [&["3"], &["4"], &["5"]] {
+        save(ids).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(u.event().await, ("guilds".into(), json!(["5"])));
+    // What changes nothing is no change.
+    save(&["5"]).await;
+    u.expect_silence(Duration::from_millis(200)).await;
 }

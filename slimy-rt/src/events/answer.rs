@@ -204,6 +204,12 @@ impl fmt::Debug for ConnectError {
     }
 }
 
+impl From<JoinError> for ConnectError {
+    fn from(error: JoinError) -> Self {
+        Rejection::from(error).into()
+    }
+}
+
 /// The message is the text for people, the data has the code.
 impl From<Rejection> for ConnectError {
     fn from(rejection: Rejection) -> Self {

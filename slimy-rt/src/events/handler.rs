@@ -14,7 +14,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// | `C` | given to | arguments |
 /// |---|---|---|
 /// | [`Event`](super::Event) | `on`, `on_concurrent`, `fallback`, `event_middleware` | [`FromEvent`](super::FromEvent) |
-/// | [`Socket`] | `on_connect`, `connect_middleware` | [`FromSocket`](super::FromSocket) |
+/// | [`Socket`] | `on_connect`, `on_access_change`, `connect_middleware` | [`FromSocket`](super::FromSocket) |
 /// | [`Disconnect`] | `on_disconnect` | [`FromSocket`](super::FromSocket) and [`DisconnectReason`] |
 /// | [`ServerSideEvent`](super::ServerSideEvent) | `on_server_side` | itself, `Payload`, `Args`, `Arguments`, `Emitter`, `State` |
 #[diagnostic::on_unimplemented(

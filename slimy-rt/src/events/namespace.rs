@@ -53,6 +53,7 @@ pub(crate) struct Handlers {
     pub(crate) on_connect: Option<Erased<Socket, ()>>,
     on_event: HashMap<Box<str>, Listener>,
     fallback: Option<Listener>,
+    pub(crate) on_access_change: Option<Erased<Socket, ()>>,
     pub(crate) on_disconnect: Option<Erased<Disconnect, ()>>,
     pub(crate) on_server_side: HashMap<Box<str>, OnServerSide>,
     pub(crate) requirements: Requirements,
@@ -92,6 +93,9 @@ impl Namespace {
     /// the first error refuses the socket, and the client's `connect_error` gets its message and data.
     ///
     /// The socket is not connected yet: it has an identity, takes data and joins rooms, in which it is once it is let in. It receives nothing before.
+    ///
+    /// It is asked once. What may change while the socket is connected belongs into an [`event_middleware`](Self::event_middleware) or
+    /// [`on_access_change`](Self::on_access_change).
     #[must_use]
     pub fn connect_middleware<H, Args>(mut self, middleware: H) -> Self
     where
@@ -174,6 +178,25 @@ impl Namespace {
         let listener = self.listener("the fallback handler".into(), handler, false);
         let before = self.handlers.fallback.replace(listener);
         self.once(before, "`fallback`")
+    }
+
+    /// Called when the session store changed what a connected socket's user may see: [`Socket::access`] is that of now. The rooms of the user's guilds and of the
+    /// administrators have followed already. Everything else that was decided by the access before has not: connect middleware is not asked again, and rooms that the
+    /// program joined stay. Several changes may be one call.
+    #[must_use]
+    pub fn on_access_change<H, Args>(mut self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Socket, Args, Output = ()>,
+    {
+        H::requires(
+            self.handlers
+                .requirements
+                .of("the handler `on_access_change`"),
+        );
+        let handler = erase(handler, log_rejection);
+        let before = self.handlers.on_access_change.replace(handler);
+        self.once(before, "`on_access_change`")
     }
 
     /// Called when a socket has left the namespace, after its last event's handler has ended.

@@ -258,6 +258,12 @@ impl Socket {
         });
     }
 
+    /// Has its task tell the program.
+    pub(crate) fn access_changed(&self) {
+        let id = self.0.id.clone();
+        self.0.link.send(Command::AccessChanged(id));
+    }
+
     /// Whether it was ended, and with which notice.
     pub(crate) fn ended(&self) -> Option<Option<&'static str>> {
         self.0.ended.get().copied()

@@ -398,6 +398,7 @@ impl Authorization {
             .for_each(|room| sequencer.leave(socket, room));
         let new = after.iter().filter(|room| !before.contains(room));
         new.for_each(|room| sequencer.join_access(socket, room));
+        socket.access_changed();
     }
 }
 

@@ -207,6 +207,7 @@ impl Connection {
                 Command::EndSocket { socket, notice } => {
                     self.layer.end_socket(&self.core, &socket, notice)
                 }
+                Command::AccessChanged(socket) => self.layer.access_changed(&socket),
                 Command::Close(reason) => {
                     let by = now + self.core.config.close_timeout;
                     self.postponed.get_or_insert((reason, by));

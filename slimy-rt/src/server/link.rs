@@ -36,6 +36,8 @@ pub(crate) enum Command {
         socket: SocketId,
         notice: Option<&'static str>,
     },
+    /// What the socket's user may see is another now.
+    AccessChanged(SocketId),
     /// Close the connection.
     Close(DisconnectReason),
     /// The shard could not write any more: the peer is gone, or reads too slowly.

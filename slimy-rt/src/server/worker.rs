@@ -68,6 +68,7 @@ enum Stage {
 
 enum Work {
     Connected(Socket),
+    AccessChanged(Socket),
     Event(Event, usize),
     Disconnected(Disconnect),
 }
@@ -84,6 +85,7 @@ struct Running {
 const CONNECT: &str = "connect";
 const DISCONNECT: &str = "disconnect";
 const EVENT: &str = "event";
+const ACCESS_CHANGE: &str = "access change";
 
 /// What became of a worker.
 pub(crate) enum Progress {
@@ -160,6 +162,17 @@ impl Worker {
         if self.handlers.on_disconnect.is_some() {
             let disconnect = Disconnect { socket, reason };
             self.queue.push_back(Work::Disconnected(disconnect));
+        }
+    }
+
+    /// Queues a call of the program's handler, unless one waits already: it looks at the access of then.
+    pub(crate) fn access_changed(&mut self) {
+        let waits = |work: &Work| matches!(work, Work::AccessChanged(_));
+        if self.handlers.on_access_change.is_none() || self.queue.iter().any(waits) {
+            return;
+        }
+        if let Some(socket) = self.socket().cloned() {
+            self.queue.push_back(Work::AccessChanged(socket));
         }
     }
 
@@ -264,8 +277,10 @@ impl Worker {
 
     /// Whether it is this work's turn.
     fn may_begin(&self, work: &Work) -> bool {
-        let Work::Event(event, _) = work else {
-            return self.is_idle();
+        let event = match work {
+            Work::Connected(_) | Work::Disconnected(_) => return self.is_idle(),
+            Work::AccessChanged(_) => return self.running.is_none(),
+            Work::Event(event, _) => event,
         };
         match self.handlers.listener(event.name()) {
             Some(listener) if listener.concurrent => {
@@ -294,6 +309,10 @@ impl Worker {
             Work::Connected(socket) => {
                 let handler = handlers.on_connect.as_ref();
                 self.running = handler.map(|handler| running(handler(socket), CONNECT));
+            }
+            Work::AccessChanged(socket) => {
+                let handler = handlers.on_access_change.as_ref();
+                self.running = handler.map(|handler| running(handler(socket), ACCESS_CHANGE));
             }
             Work::Disconnected(disconnect) => {
                 let handler = handlers.on_disconnect.as_ref();

@@ -197,6 +197,14 @@ impl Layer {
         }
     }
 
+    /// Has the program told that a socket's user may see something else now.
+    pub(super) fn access_changed(&mut self, id: &SocketId) {
+        let Self::SocketIo(layer) = self else { return };
+        if let Some(worker) = layer.workers.iter_mut().find(|worker| worker.is(id)) {
+            worker.access_changed();
+        }
+    }
+
     /// Ends the sockets whose credential has run out. Says whether there were any.
     pub(super) fn end_expired(&mut self, core: &Core, now: Instant) -> bool {
         let Self::SocketIo(layer) = self else {
