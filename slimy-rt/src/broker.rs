@@ -2,10 +2,12 @@
 
 mod codec;
 mod request;
+mod serial;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 pub use self::request::{Reply, ReplySink, Request, SocketSummary};
 use crate::{NodeId, Room, SocketId, protocol::EventData};
@@ -226,7 +228,7 @@ impl Publication {
 }
 
 /// Sockets by their rooms: those in any of `rooms` (all of the namespace when there are none), but not those in any of `except`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audience {
     /// Any of these; none means the whole namespace.
     pub rooms: Vec<Room>,
@@ -345,7 +347,7 @@ pub struct Expected {
 }
 
 /// Which sockets a request concerns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Selection {
     /// Those of an audience.

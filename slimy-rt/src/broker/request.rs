@@ -6,9 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Selection;
+use super::{Selection, serial};
 use crate::{
     NodeId, Room, SocketId, UserId,
     protocol::{AckData, EventData},
@@ -17,8 +18,8 @@ use crate::{
 /// How many answers may wait to be taken.
 const MAX_WAITING_REPLIES: usize = 1_024;
 
-/// Something that one node asks of all others.
-#[derive(Clone, Debug)]
+/// Something that one node asks of all others. Brokers write and read it by serde, in any format; the parts of an event come as the text of its JSON and base64.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Request {
     /// Join the selected sockets to rooms.
@@ -54,6 +55,7 @@ pub enum Request {
         /// The namespace.
         namespace: Arc<str>,
         /// The event.
+        #[serde(with = "serial::event")]
         event: EventData,
     },
     /// The same, and each node is to answer: by [`Reply::ServerEvent`].
@@ -61,6 +63,7 @@ pub enum Request {
         /// The namespace.
         namespace: Arc<str>,
         /// The event.
+        #[serde(with = "serial::event")]
         event: EventData,
     },
     /// Send an event to the selected sockets and collect what their clients answer: answered by [`Reply::Answers`], once all have
@@ -69,6 +72,7 @@ pub enum Request {
         /// Which sockets.
         sockets: Selection,
         /// The event.
+        #[serde(with = "serial::event")]
         event: EventData,
         /// How long the clients have.
         timeout: Duration,
@@ -77,8 +81,8 @@ pub enum Request {
     },
 }
 
-/// A node's answer.
-#[derive(Clone, Debug)]
+/// A node's answer. Brokers write and read it by serde, as [`Request`]s.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Reply {
     /// To [`Request::Fetch`].
@@ -95,6 +99,7 @@ pub enum Reply {
         /// The node that answers.
         node: NodeId,
         /// Its answer; `None` when it has no handler, or that one gave none.
+        #[serde(with = "serial::answer")]
         answer: Option<AckData>,
     },
     /// To [`Request::EmitWithAck`].
@@ -102,6 +107,7 @@ pub enum Reply {
         /// The node that answers.
         node: NodeId,
         /// What its sockets' clients answered.
+        #[serde(with = "serial::answers")]
         answers: Vec<(SocketId, AckData)>,
         /// Those of its sockets whose clients did not.
         silent: Vec<SocketId>,
@@ -114,7 +120,7 @@ pub enum Reply {
 }
 
 /// A socket, as other nodes see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SocketSummary {
     /// The socket.
