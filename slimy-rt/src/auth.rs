@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::handshake::{Handshake, HandshakeBuilder};
 #[cfg(feature = "jwt")]
 pub use self::jwt::*;
-use crate::{InvalidId, TokenId, UserId};
+use crate::{InvalidId, TokenId, UserId, events::ConnectError};
 
 /// Decides who a connecting client is.
 ///
@@ -98,9 +98,18 @@ pub enum AuthError {
     /// The credential was denied before it expired.
     #[error("the credential was revoked")]
     Revoked,
+    /// It is refused in the program's own words: the client's `connect_error` gets the message and the data.
+    #[error("refused: {0}")]
+    Refused(ConnectError),
     /// It cannot be found out now.
     #[error("the authenticator cannot answer")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl From<ConnectError> for AuthError {
+    fn from(error: ConnectError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// A credential that names somebody who cannot be.

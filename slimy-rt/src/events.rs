@@ -30,7 +30,7 @@ pub(crate) use self::{
 };
 pub use self::{
     ack::{Ack, AckError},
-    answer::{Answer, ConnectError, IntoAck, Rejection},
+    answer::{Answer, ConnectError, IntoAck, IntoOutcome, Rejection},
     answers::{Answers, ClusterError, Fetched, MAX_ANSWER_BYTES, MAX_FETCHED_SOCKETS, NodeAnswers},
     emitter::{Broadcast, Emitter},
     extract::{Args, Attachments, Binary, Data, FromEvent, FromSocket, Payload},
@@ -42,9 +42,10 @@ pub use self::{
     socket_emit::SocketEmit,
     state::{Requirements, State},
 };
+pub use crate::protocol::{AckData, Arguments, DisconnectReason, EventData};
 use crate::{
     InvalidId,
-    protocol::{self, Arguments, EncodeError},
+    protocol::{self, EncodeError},
 };
 
 /// One event that a client sent. A cheap clone.

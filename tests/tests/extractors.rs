@@ -59,6 +59,16 @@ async fn payloads_and_arguments() {
         .on("two", async |Args((a, b)): Args<(String, u8)>| {
             Answer(format!("{a}{b}"))
         })
+        .on(
+            "optional",
+            async |Args((name, point)): Args<(String, Option<Point>)>| {
+                Answer((name, point.map(|p| p.x + p.y)))
+            },
+        )
+        .on("callback", async || AckData::args(&(Value::Null, 7)))
+        .on("nothing", async |socket: Socket| {
+            socket.emit_args("nothing", &()).map_err(Rejection::from)
+        })
         .on("many", async |Args(all): Args<Vec<Value>>| {
             Answer(all.len())
         })
@@ -75,9 +85,13 @@ async fn payloads_and_arguments() {
     for (event, answer) in [
         (r#"["point",{"x":1,"y":2}]"#, json!([3])),
         (r#"["two","a",5]"#, json!(["a5"])),
+        (r#"["two","a",5,6,[7]]"#, json!(["a5"])),
+        (r#"["optional","a"]"#, json!([["a", null]])),
+        (r#"["optional","a",{"x":1,"y":2},0]"#, json!([["a", 3]])),
         (r#"["many"]"#, json!([0])),
         (r#"["many",1,[2],{}]"#, json!([3])),
         (r#"["raw",1,"2",null]"#, json!([1, "2", null])),
+        (r#"["callback"]"#, json!([null, 7])),
         (r#"["maybe",5]"#, json!([5])),
         (r#"["maybe",-5]"#, json!([null])),
         (r#"["maybe"]"#, json!([null])),
@@ -85,6 +99,8 @@ async fn payloads_and_arguments() {
     ] {
         assert_eq!(ask(&mut client, event).await, answer, "{event}");
     }
+    client.send(r#"42["nothing"]"#).await;
+    assert_eq!(client.text().await, r#"42["nothing"]"#);
     for (event, error) in [
         (r#"["point"]"#, "argument 0 is missing"),
         (
@@ -92,10 +108,6 @@ async fn payloads_and_arguments() {
             "argument 0 is not what is expected: missing field `y`",
         ),
         (r#"["two","a"]"#, "the arguments are not what is expected"),
-        (
-            r#"["two","a",5,6]"#,
-            "the arguments are not what is expected",
-        ),
         (
             r#"["two","a",256]"#,
             "the arguments are not what is expected",
@@ -115,9 +127,16 @@ async fn binary_arguments_and_attachments() {
         .on("all", async |Attachments(all): Attachments| {
             Answer(all.iter().map(|bytes| bytes.len()).collect::<Vec<_>>())
         })
+        .on(
+            "upload",
+            async |Args((name, file)): Args<(String, Placeholder)>,
+                   Attachments(all): Attachments| {
+                Answer((name, all[file.num()].len()))
+            },
+        )
         .on("back", async |Binary(bytes): Binary| {
             let answer = AckData::new(&Placeholder::new(0))?;
-            answer.with_attachments(vec![bytes]).map_err(Failed)
+            answer.with_attachments(vec![bytes])
         });
     let (_node, mut client) = client_of(namespace).await;
     let place = |num: usize| format!(r#"{{"_placeholder":true,"num":{num}}}"#);
@@ -127,6 +146,13 @@ async fn binary_arguments_and_attachments() {
     client.send(&format!(r#"451-8["one",{}]"#, place(0))).await;
     client.send_binary(&[1, 2]).await;
     assert_eq!(client.text().await, "438[[1,2]]");
+    let upload = format!(r#"452-4["upload","a.txt",{},{}]"#, place(1), place(0));
+    client.send(&upload).await;
+    client.send_binary(&[1]).await;
+    client.send_binary(&[1, 2]).await;
+    assert_eq!(client.text().await, r#"434[["a.txt",2]]"#);
+    let fake = r#"["upload","a.txt",{"_placeholder":false,"num":0}]"#;
+    assert_eq!(ask(&mut client, fake).await[0]["code"], "invalid_payload");
     client
         .send(&format!(r#"452-9["all",{},{}]"#, place(1), place(0)))
         .await;
@@ -145,21 +171,6 @@ async fn binary_arguments_and_attachments() {
         answer,
         json!([{"code": "invalid_payload", "error": "argument 0 is not binary"}])
     );
-}
-
-/// Shows that a program's own errors can be answers.
-struct Failed(slimy_rt::protocol::EncodeError);
-
-impl From<slimy_rt::protocol::EncodeError> for Failed {
-    fn from(error: slimy_rt::protocol::EncodeError) -> Self {
-        Self(error)
-    }
-}
-
-impl slimy_rt::events::IntoAck for Failed {
-    fn into_ack(self) -> Result<Option<AckData>, slimy_rt::protocol::EncodeError> {
-        Err(self.0)
-    }
 }
 
 struct Name(String);

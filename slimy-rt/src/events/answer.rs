@@ -39,6 +39,13 @@ impl IntoAck for AckData {
     }
 }
 
+impl IntoAck for EncodeError {
+    /// It is the server's own mistake.
+    fn into_ack(self) -> Result<Option<AckData>, EncodeError> {
+        Err(self)
+    }
+}
+
 impl<A: IntoAck> IntoAck for Option<A> {
     fn into_ack(self) -> Result<Option<AckData>, EncodeError> {
         self.map_or(Ok(None), A::into_ack)
@@ -51,6 +58,32 @@ impl<A: IntoAck, E: IntoAck> IntoAck for Result<A, E> {
             Ok(answer) => answer.into_ack(),
             Err(answer) => answer.into_ack(),
         }
+    }
+}
+
+/// What a handler that nobody waits for may return: nothing, or an error that is logged.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that can be logged",
+    label = "a handler returned this",
+    note = "`on_connect`, `on_access_change` and `on_disconnect` have nobody to answer: return `()` or `Result<(), Rejection>`"
+)]
+pub trait IntoOutcome {
+    /// How it went.
+    ///
+    /// # Errors
+    /// Why it did not go well.
+    fn into_outcome(self) -> Result<(), Rejection>;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Result<(), Rejection> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Rejection>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Result<(), Rejection> {
+        self.map_err(E::into)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
-    Event, IntoAck, Rejection, ServerSideEvent, Socket,
+    Event, IntoAck, IntoOutcome, Rejection, ServerSideEvent, Socket,
     answer::ConnectError,
     handler::{Disconnect, Erased, Handler, erase},
     pattern::Pattern,
@@ -130,7 +130,8 @@ impl Namespace {
     pub fn on_connect<H, Args>(mut self, handler: H) -> Self
     where
         Args: 'static,
-        H: Handler<Socket, Args, Output = ()>,
+        H: Handler<Socket, Args>,
+        H::Output: IntoOutcome,
     {
         H::requires(self.handlers.requirements.of("the handler `on_connect`"));
         let before = self
@@ -187,7 +188,8 @@ impl Namespace {
     pub fn on_access_change<H, Args>(mut self, handler: H) -> Self
     where
         Args: 'static,
-        H: Handler<Socket, Args, Output = ()>,
+        H: Handler<Socket, Args>,
+        H::Output: IntoOutcome,
     {
         H::requires(
             self.handlers
@@ -204,7 +206,8 @@ impl Namespace {
     pub fn on_disconnect<H, Args>(mut self, handler: H) -> Self
     where
         Args: 'static,
-        H: Handler<Disconnect, Args, Output = ()>,
+        H: Handler<Disconnect, Args>,
+        H::Output: IntoOutcome,
     {
         H::requires(self.handlers.requirements.of("the handler `on_disconnect`"));
         let before = self
@@ -291,9 +294,9 @@ impl Handlers {
 }
 
 /// Nobody waits for an answer here.
-fn log_rejection(result: Result<(), Rejection>) {
-    if let Err(rejection) = result {
-        tracing::warn!(code = rejection.code(), %rejection, "a handler was not called");
+fn log_rejection(result: Result<impl IntoOutcome, Rejection>) {
+    if let Err(rejection) = result.and_then(IntoOutcome::into_outcome) {
+        tracing::warn!(code = rejection.code(), %rejection, "a handler did not do its work");
     }
 }
 

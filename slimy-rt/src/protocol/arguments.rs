@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
 
-use super::json;
+use super::{json, sequence};
 
 /// A received event: its name and its arguments.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,13 +115,14 @@ impl Arguments {
         deserialize(text).map_err(|source| ArgumentError::Invalid { index, source })
     }
 
-    /// Parses all arguments as one sequence: a tuple with one type for each, or a `Vec`.
+    /// Parses all arguments as one sequence: a tuple with one type for each, or a `Vec`. As in JavaScript, a tuple ignores arguments that it does not want, and
+    /// one that is missing at the end is null: `None` for an `Option`.
     ///
     /// # Errors
     /// [`ArgumentError::InvalidArguments`] when they are not a `T`.
     pub fn parse_all<T: DeserializeOwned>(&self) -> Result<T, ArgumentError> {
-        let text = format!("[{}]", self.elements_json());
-        deserialize(&text).map_err(|source| ArgumentError::InvalidArguments { source })
+        let parsed = sequence::parse(self.iter());
+        parsed.map_err(|source| ArgumentError::InvalidArguments { source })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     arguments::{Arguments, Event},
@@ -49,11 +49,18 @@ pub enum EncodeError {
 /// assert_eq!(&**event.json(), r#"["file",["a.png",{"_placeholder":true,"num":0}]]"#);
 /// # Ok::<(), slimy_rt::protocol::EncodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placeholder {
-    #[serde(rename = "_placeholder")]
+    #[serde(rename = "_placeholder", deserialize_with = "marked")]
     marker: bool,
     num: usize,
+}
+
+fn marked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match bool::deserialize(deserializer)? {
+        true => Ok(true),
+        false => Err(D::Error::custom("no placeholder")),
+    }
 }
 
 impl Placeholder {
@@ -61,6 +68,12 @@ impl Placeholder {
     #[must_use]
     pub const fn new(num: usize) -> Self {
         Self { marker: true, num }
+    }
+
+    /// The attachment that it stands for, from 0.
+    #[must_use]
+    pub const fn num(self) -> usize {
+        self.num
     }
 }
 
@@ -164,7 +177,7 @@ impl EventData {
         Ok(Self(Array::new(named(name, [])?)))
     }
 
-    /// An event with several arguments: a tuple, or whatever else serialises to an array.
+    /// An event with several arguments: a tuple, or whatever else serialises to an array; `()` is none.
     ///
     /// ```
     /// use slimy_rt::protocol::EventData;
@@ -178,8 +191,7 @@ impl EventData {
     /// [`EncodeError::ReservedEventName`], [`EncodeError::Serialize`], and [`EncodeError::NotAnArray`].
     pub fn args(name: &str, arguments: &(impl Serialize + ?Sized)) -> Result<Self, EncodeError> {
         let text = serialize(arguments)?;
-        let elements = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-        let elements = elements.ok_or(EncodeError::NotAnArray)?;
+        let elements = elements(&text)?;
         let elements = Some(elements).filter(|elements| !elements.is_empty());
         Ok(Self(Array::new(named(name, elements)?)))
     }
@@ -308,6 +320,17 @@ impl fmt::Debug for EventData {
     }
 }
 
+/// What stands between an array's brackets; what serialises to null, as `()` does, is an empty array.
+fn elements(text: &str) -> Result<&str, EncodeError> {
+    match text {
+        "null" => Ok(""),
+        array => {
+            let inner = array.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+            inner.ok_or(EncodeError::NotAnArray)
+        }
+    }
+}
+
 /// The answer to a client's event: the JSON array of its arguments, and attachments.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AckData(Array);
@@ -319,6 +342,15 @@ impl AckData {
     /// [`EncodeError::Serialize`].
     pub fn new(argument: &(impl Serialize + ?Sized)) -> Result<Self, EncodeError> {
         Ok(Self(Array::new(serialize(&(argument,))?)))
+    }
+
+    /// An answer with several arguments: a tuple, as in `AckData::args(&(error, result))`, or whatever else serialises to an array; `()` is none.
+    ///
+    /// # Errors
+    /// [`EncodeError::Serialize`] and [`EncodeError::NotAnArray`].
+    pub fn args(arguments: &(impl Serialize + ?Sized)) -> Result<Self, EncodeError> {
+        let text = serialize(arguments)?;
+        Ok(Self(Array::new(format!("[{}]", elements(&text)?))))
     }
 
     /// An answer without arguments; [`AckData::arg`] adds some.

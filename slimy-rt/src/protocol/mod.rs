@@ -8,6 +8,7 @@ mod frame;
 mod json;
 pub mod packet;
 mod reason;
+mod sequence;
 pub mod session;
 
 #[cfg(test)]

@@ -133,11 +133,19 @@ impl Cluster {
         let node = NodeInfo {
             id: self.node.clone(),
         };
+        let mut late = false;
         loop {
             let events: Arc<dyn BrokerEvents> = Arc::clone(self) as _;
             match self.broker.start(&node, events).await {
-                Ok(_) => break,
+                Ok(from) => {
+                    if late {
+                        // Clients may have been here while others published what this node will not be told of.
+                        self.gap(None, &from);
+                    }
+                    break;
+                }
                 Err(e) => {
+                    late = true;
                     tracing::warn!(error = %chain(&e), "cannot join the broker; trying again");
                     backoff.pause().await;
                 }

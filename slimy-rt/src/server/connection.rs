@@ -367,7 +367,11 @@ impl Connection {
             websocket::Read::Malformed => Err(DisconnectReason::ParseError),
             websocket::Read::End(End { reason, code }) => {
                 match code {
-                    Some(TOO_LARGE) => self.core.stats.reached(self.payload_bound_name()),
+                    Some(TOO_LARGE) => {
+                        let limit = self.payload_bound();
+                        tracing::info!(address = %self.layer.remote_addr(), limit, "closing a connection: its message is too large");
+                        self.core.stats.reached(self.payload_bound_name());
+                    }
                     Some(TOO_MANY_FRAGMENTS) => self.core.stats.reached(Bound::MaxFragments),
                     _ => {}
                 }

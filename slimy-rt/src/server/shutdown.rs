@@ -23,7 +23,8 @@ const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Server {
     /// Serves whoever connects to `listener` until `until` is over, then shuts down within the configuration's
-    /// [`shutdown_timeout`](ServeConfig::shutdown_timeout). Says whether that was in time.
+    /// [`shutdown_timeout`](ServeConfig::shutdown_timeout): sockets first, while new handshakes are refused with 503, then the listener. Says whether the
+    /// sockets' part was in time.
     ///
     /// For a program that does nothing else. Beside other routes, mount [`service`](Self::service) and call [`shutdown`](Self::shutdown).
     /// ```no_run
@@ -48,8 +49,10 @@ impl Server {
         let serving = serve(listener, self.service(), config, stop.clone());
         let ending = async {
             until.await;
+            // The listener goes last: a client that polls fetches its close by one more request.
+            let in_time = self.shutdown(within).await;
             stop.cancel();
-            self.shutdown(within).await
+            in_time
         };
         tokio::join!(serving, ending).1
     }

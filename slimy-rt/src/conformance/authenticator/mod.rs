@@ -119,6 +119,8 @@ pub enum Refusal {
     Expired,
     /// [`AuthError::Revoked`].
     Revoked,
+    /// [`AuthError::Refused`].
+    Refused,
 }
 
 impl Refusal {
@@ -129,6 +131,7 @@ impl Refusal {
             AuthError::Invalid(_) => Some(Self::Invalid),
             AuthError::Expired => Some(Self::Expired),
             AuthError::Revoked => Some(Self::Revoked),
+            AuthError::Refused(_) => Some(Self::Refused),
             AuthError::Unavailable(_) => None,
         }
     }

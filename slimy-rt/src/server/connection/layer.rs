@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     SocketId,
-    auth::{Handshake, Role},
+    auth::{AuthError, Handshake, Role},
     events::{Ack, ConnectError, Event, Handlers, Socket, SocketInner},
     protocol::{
         DisconnectReason, EventData, Frame,
@@ -505,7 +505,10 @@ async fn admit(
     };
     admitted.unwrap_or_else(|refusal| {
         log_refusal(&refusal, address);
-        Err(ConnectError::coded(refusal.code()))
+        Err(match refusal {
+            Refusal::NotAuthorized(AuthError::Refused(error)) => error,
+            refusal => ConnectError::coded(refusal.code()),
+        })
     })
 }
 
