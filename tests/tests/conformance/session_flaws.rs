@@ -101,7 +101,7 @@ pub(super) const FLAWS: &[(Flaw, Breaks)] = &[
     (Flaw::TellsSavesLate, Only("watch-order")),
     (Flaw::TellsThePast, AtLeast("watch-from-now")),
     (Flaw::TellsTheOthersPast, Only("watch-from-now-reopened")),
-    (Flaw::EndsAllWatches, Only("watch-dropped")),
+    (Flaw::EndsAllWatches, AtLeast("watch-dropped")),
     (Flaw::HidesMissed, Only("watch-lagging")),
     (Flaw::SecondHandleHearsNothing, AtLeast("watch-reopened")),
     (Flaw::AlwaysNew, AtLeast("claim-first-wins")),
