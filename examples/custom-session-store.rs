@@ -1,7 +1,6 @@
 //! cargo run --example custom-session-store
 //!
-//! A session store of one's own: everything in one JSON file, written anew at each change. The program proves it by the conformance kit and
-//! prints the report.
+//! A session store of one's own: one JSON file, written anew at each change. The program proves it by the contract kit and prints the report.
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -14,7 +13,7 @@ use slimy_rt::{
         SessionWatch,
     },
 };
-use tokio::{fs, sync::Mutex};
+use tokio::{fs, io::AsyncWriteExt, sync::Mutex};
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,25 +44,29 @@ impl FileSessions {
         })
     }
 
-    /// Writes what `edit` makes of the contents, then tells the watchers. It is a task of its own: a caller that gives up leaves no half
-    /// a change.
-    async fn change<T: Send + 'static>(
+    /// Writes what `edit` makes of the contents and tells the watchers, unless it says `false`. A task: a caller that gives up leaves no half.
+    async fn change(
         &self,
         event: SessionEvent,
-        edit: impl FnOnce(&mut Contents) -> T + Send + 'static,
-    ) -> Result<T, SessionError> {
+        edit: impl FnOnce(&mut Contents) -> bool + Send + 'static,
+    ) -> Result<bool, SessionError> {
         let store = self.clone();
         let change = async move {
             let mut contents = store.contents.lock().await;
             let mut edited = contents.clone();
-            let result = edit(&mut edited);
-            // A crash leaves the old file or the new one.
+            if !edit(&mut edited) {
+                return Ok(false);
+            }
+            // A crash leaves the old file or the new one: it is on the disk before it has the name.
             let temporary = store.path.with_extension("tmp");
-            fs::write(&temporary, serde_json::to_vec(&edited)?).await?;
+            let mut file = fs::File::create(&temporary).await?;
+            file.write_all(&serde_json::to_vec(&edited)?).await?;
+            file.flush().await?;
+            file.sync_all().await?;
             fs::rename(&temporary, &store.path).await?;
             *contents = edited;
             store.changes.tell(event);
-            Ok::<T, io::Error>(result)
+            Ok::<bool, io::Error>(true)
         };
         let written = tokio::spawn(change).await;
         let written = written.map_err(|e| SessionError::Backend(e.into()))?;
@@ -79,24 +82,27 @@ fn is_ahead(time: Option<SystemTime>) -> bool {
 #[async_trait]
 impl SessionStore for FileSessions {
     async fn load(&self, user: &UserId) -> Result<Option<Session>, SessionError> {
-        let contents = self.contents.lock().await;
-        let found = contents.sessions.get(user);
-        let alive = found.filter(|(_, until)| is_ahead(*until));
-        Ok(alive.map(|(session, _)| session.clone()))
+        let found = self.contents.lock().await.sessions.get(user).cloned();
+        Ok(found.filter(|(_, until)| is_ahead(*until)).map(|(s, _)| s))
     }
 
     async fn save(&self, user: &UserId, session: &Session, e: Expiry) -> Result<(), SessionError> {
         let (key, value) = (user.clone(), (session.clone(), e.at()));
-        let insert = |contents: &mut Contents| drop(contents.sessions.insert(key, value));
-        self.change(SessionEvent::Saved(user.clone()), insert).await
+        let insert = |contents: &mut Contents| {
+            contents.sessions.insert(key, value);
+            true
+        };
+        let event = SessionEvent::Saved(user.clone());
+        self.change(event, insert).await.map(drop)
     }
 
     async fn delete(&self, user: &UserId) -> Result<bool, SessionError> {
         let key = user.clone();
-        let remove = move |contents: &mut Contents| contents.sessions.remove(&key);
-        let event = SessionEvent::Deleted(user.clone());
-        let removed = self.change(event, remove).await?;
-        Ok(removed.is_some_and(|(_, until)| is_ahead(until)))
+        self.change(SessionEvent::Deleted(user.clone()), move |contents| {
+            let removed = contents.sessions.remove(&key);
+            removed.is_some_and(|(_, until)| is_ahead(until))
+        })
+        .await
     }
 
     async fn list(&self, after: Option<&UserId>, max: usize) -> Result<SessionPage, SessionError> {
@@ -114,16 +120,15 @@ impl SessionStore for FileSessions {
             contents.denied.retain(|_, until| is_ahead(Some(*until)));
             let denied = contents.denied.entry(key).or_insert(until);
             *denied = until.max(*denied);
+            true
         };
-        self.change(SessionEvent::Denied(token.clone()), deny).await
+        let event = SessionEvent::Denied(token.clone());
+        self.change(event, deny).await.map(drop)
     }
 
     async fn is_denied(&self, token: &TokenId) -> Result<bool, SessionError> {
-        let contents = self.contents.lock().await;
-        Ok(contents
-            .denied
-            .get(token)
-            .is_some_and(|until| is_ahead(Some(*until))))
+        let until = self.contents.lock().await.denied.get(token).copied();
+        Ok(until.is_some_and(|until| is_ahead(Some(until))))
     }
 
     async fn watch(&self) -> Result<SessionWatch, SessionError> {

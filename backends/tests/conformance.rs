@@ -44,12 +44,15 @@ impl SessionStoreFactory for Sessions {
     }
 }
 
+/// Memory ends with the process.
+const RESTARTS: [&str; 2] = ["restarted-loads", "restarted-denies"];
 /// Memory cannot be away.
 const SESSION_OUTAGES: [&str; 3] = ["outage-is-error", "outage-ends", "outage-watch"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions() {
-    holds_but_for(session_store::check(Sessions).await, &SESSION_OUTAGES);
+    let expected = [&RESTARTS[..], &SESSION_OUTAGES].concat();
+    holds_but_for(session_store::check(Sessions).await, &expected);
 }
 
 #[tokio::test]
@@ -57,14 +60,18 @@ async fn sessions_behind_a_pointer() {
     let arc = || async { Arc::new(MemorySessionStore::new()) as Arc<dyn SessionStore> };
     let boxed = || async { Box::new(MemorySessionStore::new()) as Box<dyn SessionStore> };
     let (arc, boxed) = tokio::join!(session_store::check(arc), session_store::check(boxed));
-    let [error, ends, watch] = SESSION_OUTAGES;
-    let reopened = [
+    let [loads, denies] = RESTARTS;
+    let one_handle = [
         "reopened-loads",
+        loads,
         "reopened-denies",
+        denies,
+        "watch-from-now-reopened",
         "watch-reopened",
         "claim-reopened",
+        "concurrent-reopened",
     ];
-    let expected = [&reopened[..], &[error, ends, watch]].concat();
+    let expected = [&one_handle[..], &SESSION_OUTAGES].concat();
     holds_but_for(arc, &expected);
     holds_but_for(boxed, &expected);
 }

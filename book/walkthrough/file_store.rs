@@ -54,6 +54,11 @@ impl FileStore {
         })))
     }
 
+    /// Where it is: to open it again.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// Changes a copy, writes it, and only then lets others see it.
     ///
     /// It runs on a thread for work that blocks. A caller that is dropped meanwhile does not interrupt it: the change happens as a whole.
@@ -104,7 +109,17 @@ fn write(path: &Path, state: &State) -> io::Result<()> {
     let mut file = File::create(&beside)?;
     file.write_all(&serde_json::to_vec(state)?)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    sync_directory(path)
+}
+
+/// Names are in the directory: before that is on the disk, a crash brings the old file back. Only Unix can wait for it.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
+    if cfg!(unix) {
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

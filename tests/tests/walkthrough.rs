@@ -234,6 +234,12 @@ impl SessionStoreFactory for Stores {
     async fn reopen(&self, store: &FileStore) -> Option<FileStore> {
         Some(store.clone())
     }
+
+    async fn restart(&self, store: FileStore) -> Option<FileStore> {
+        let path = store.path().to_owned();
+        drop(store);
+        Some(FileStore::open(path).unwrap())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-use std::{future::pending, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use helpdesk::auth::Codes;
@@ -20,14 +20,19 @@ async fn start() -> SocketAddr {
 }
 
 /// A client that sees the packets as they are: `40` connects, `42` is an event, `43` an answer.
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Events that came while an answer was waited for.
+    early: VecDeque<String>,
+}
 
 impl Client {
     /// Connects; gives what the server says to that.
     async fn connect(addr: SocketAddr, auth: Value) -> (Self, String) {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
         let (socket, _) = connect_async(url).await.unwrap();
-        let mut client = Self(socket);
+        let early = VecDeque::new();
+        let mut client = Self { socket, early };
         assert!(client.packet().await.starts_with("0{"));
         client.send(&format!("40{auth}")).await;
         let answer = client.packet().await;
@@ -42,18 +47,21 @@ impl Client {
     }
 
     async fn send(&mut self, packet: &str) {
-        self.0.send(Message::text(packet)).await.unwrap();
+        self.socket.send(Message::text(packet)).await.unwrap();
     }
 
     async fn packet(&mut self) -> String {
-        let next = tokio::time::timeout(Duration::from_secs(5), self.0.next());
+        let next = tokio::time::timeout(Duration::from_secs(5), self.socket.next());
         let message = next.await.expect("nothing came in time").unwrap().unwrap();
         message.into_text().unwrap().to_string()
     }
 
-    /// The next packet, which must be this event; gives its argument.
+    /// The next event, which must be this one; gives its argument.
     async fn event(&mut self, name: &str) -> Value {
-        let packet = self.packet().await;
+        let packet = match self.early.pop_front() {
+            Some(packet) => packet,
+            None => self.packet().await,
+        };
         let array = packet
             .strip_prefix("42")
             .unwrap_or_else(|| panic!("no event: {packet}"));
@@ -62,15 +70,17 @@ impl Client {
         array.remove(1)
     }
 
-    /// Sends an event and gives the answer, which must be the next packet.
+    /// Sends an event and gives the answer. What comes before it is kept for `event`.
     async fn ask(&mut self, event: &str, payload: Value) -> Value {
         self.send(&format!("421{}", json!([event, payload]))).await;
-        let packet = self.packet().await;
-        let array = packet
-            .strip_prefix("431")
-            .unwrap_or_else(|| panic!("no answer: {packet}"));
-        let mut array: Vec<Value> = serde_json::from_str(array).unwrap();
-        array.remove(0)
+        loop {
+            let packet = self.packet().await;
+            if let Some(array) = packet.strip_prefix("431") {
+                let mut array: Vec<Value> = serde_json::from_str(array).unwrap();
+                return array.remove(0);
+            }
+            self.early.push_back(packet);
+        }
     }
 }
 

@@ -48,6 +48,9 @@ struct More {
     offsets: Mutex<HashMap<UserId, usize>>,
     denials: Mutex<HashMap<TokenId, SystemTime>>,
     told: Mutex<Vec<SessionEvent>>,
+    told_by_second: Mutex<Vec<SessionEvent>>,
+    restarted: AtomicBool,
+    saves_since_denial: AtomicUsize,
     beforehand: broadcast::Sender<SessionEvent>,
     dropped: AtomicUsize,
     claims: Mutex<HashMap<(GuildId, String), (UserId, u64)>>,
@@ -67,6 +70,9 @@ impl Flawed {
             offsets: Mutex::default(),
             denials: Mutex::default(),
             told: Mutex::default(),
+            told_by_second: Mutex::default(),
+            restarted: AtomicBool::new(false),
+            saves_since_denial: AtomicUsize::new(0),
             beforehand: broadcast::Sender::new(4_096),
             dropped: AtomicUsize::new(0),
             claims: Mutex::default(),
@@ -192,17 +198,26 @@ impl SessionStore for Flawed {
                 yield_now().await;
                 user = self.more.current.lock().unwrap().clone().unwrap();
             }
+            F::HandlesOverwrite if self.second => {
+                // One handle begins while another has not ended: one of both changes is lost.
+                if !self.more.pending.lock().unwrap().insert("file".into()) {
+                    return Ok(());
+                }
+                yield_now().await;
+                self.more.pending.lock().unwrap().remove("file");
+            }
             F::SavesInTwoSteps => {
                 self.inner.delete(&user).await?;
                 yield_now().await;
             }
             _ => {}
         }
-        self.more
-            .told
-            .lock()
-            .unwrap()
-            .push(SessionEvent::Saved(user.clone()));
+        let event = SessionEvent::Saved(user.clone());
+        if self.second {
+            self.more.told_by_second.lock().unwrap().push(event.clone());
+        }
+        self.more.told.lock().unwrap().push(event);
+        self.more.saves_since_denial.fetch_add(1, SeqCst);
         self.inner.save(&user, &session, expiry).await
     }
 
@@ -306,6 +321,7 @@ impl SessionStore for Flawed {
         }
         {
             let mut denials = self.more.denials.lock().unwrap();
+            self.more.saves_since_denial.store(0, SeqCst);
             if self.flaw == F::LastDenialCounts {
                 denials.insert(token.clone(), until);
             } else {
@@ -335,6 +351,8 @@ impl SessionStore for Flawed {
                 self.inner.is_denied(&token).await
             }
             F::SecondHandleDeniesNothing if self.second => Ok(false),
+            F::RestartForgetsDenials if self.more.restarted.load(SeqCst) => Ok(false),
+            F::SavesForgetDenials if self.more.saves_since_denial.load(SeqCst) > 150 => Ok(false),
             F::OutageForgetsDenials if self.more.was_away.load(SeqCst) => Ok(false),
             _ => self.inner.is_denied(token).await,
         }
@@ -365,6 +383,10 @@ impl SessionStore for Flawed {
             })),
             F::TellsThePast => {
                 let past = more.told.lock().unwrap().clone();
+                Box::pin(stream::iter(past).chain(inner))
+            }
+            F::TellsTheOthersPast if !self.second => {
+                let past = more.told_by_second.lock().unwrap().clone();
                 Box::pin(stream::iter(past).chain(inner))
             }
             F::EndsAllWatches => {
@@ -467,6 +489,16 @@ impl SessionStoreFactory for Stores {
             second: true,
             ..store.clone()
         })
+    }
+
+    async fn restart(&self, store: Flawed) -> Option<Flawed> {
+        store.more.restarted.store(true, SeqCst);
+        if self.0 == F::RestartForgetsSessions {
+            for (user, _) in store.all().await {
+                store.inner.delete(&user).await.unwrap();
+            }
+        }
+        Some(store)
     }
 
     async fn cut_off(&self, store: &Flawed) -> bool {

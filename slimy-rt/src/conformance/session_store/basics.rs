@@ -1,9 +1,19 @@
 //! Saving, loading, deleting.
 
+use std::time::Duration;
+
 use super::{
-    super::run::{Verdict, call, clauses, ensure, same},
+    super::{
+        run::{Verdict, call, clauses, ensure, same},
+        support::until,
+    },
     Harness, load, save, session, user,
 };
+use crate::session::Expiry;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Soon enough to be waited for.
+const SHORT: Duration = Duration::from_millis(1_200);
 
 clauses! { Harness;
     "load-nothing": "`load` of a user without a session is `None`." => load_nothing,
@@ -13,6 +23,7 @@ clauses! { Harness;
     "delete-removes": "After a completed `delete` there is no session, until it is saved again." => delete_removes,
     "delete-tells": "`delete` says whether there was a session." => delete_tells,
     "reopened-loads": "What was saved or deleted through one handle is so through every other." => reopened_loads,
+    "restarted-loads": "What was saved or deleted is so after a restart, and a session ends then when it would have ended." => restarted_loads,
 }
 
 async fn load_nothing(harness: Harness) -> Verdict {
@@ -116,5 +127,44 @@ async fn reopened_loads(harness: Harness) -> Verdict {
         "what the other handle deleted",
         &load(&*first.store, "before").await?,
         &None,
+    )
+}
+
+async fn restarted_loads(harness: Harness) -> Verdict {
+    let opened = harness.create().await;
+    let store = &opened.store;
+    for id in ["deleted", "kept", "replaced"] {
+        save(&**store, id, &session("g")).await?;
+    }
+    save(&**store, "replaced", &session("h")).await?;
+    call("delete", store.delete(&user("deleted"))).await?;
+    for (id, time) in [("long", HOUR), ("short", SHORT)] {
+        let (id, saved) = (user(id), session("g"));
+        call("save", store.save(&id, &saved, Expiry::In(time))).await?;
+    }
+    let opened = opened.restarted().await?;
+    let store = &opened.store;
+    for (id, expected) in [
+        ("deleted", None),
+        ("kept", Some(session("g"))),
+        ("long", Some(session("g"))),
+        ("replaced", Some(session("h"))),
+    ] {
+        let what = format!("the session of {id:?} after a restart");
+        same(&what, &load(&**store, id).await?, &expected)?;
+    }
+    until("a session ends after a restart", || async {
+        Ok(load(&**store, "short").await?.is_none())
+    })
+    .await?;
+    let listed = call("list", store.list(None, 9)).await?.sessions;
+    let expected = [("kept", "g"), ("long", "g"), ("replaced", "h")];
+    let expected = expected.map(|(id, mark)| (user(id), session(mark)));
+    same("list after a restart", &listed, &expected.to_vec())?;
+    save(&**store, "kept", &session("after")).await?;
+    same(
+        "load of what was saved after a restart",
+        &load(&**store, "kept").await?,
+        &Some(session("after")),
     )
 }

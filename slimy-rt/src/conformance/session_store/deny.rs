@@ -7,13 +7,17 @@ use super::{
         run::{Verdict, call, clauses, ensure},
         support::{HOSTILE, system_clock_passes},
     },
-    Harness, token,
+    Harness, save, session, token,
 };
 use crate::{MAX_ID_BYTES, session::SessionStore};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Soon enough to be waited for, and more than the second that some engines count in.
 const SOON: Duration = Duration::from_millis(1_100);
+/// How many saves a denial survives: enough for a log to be rewritten.
+const SAVES: usize = 200;
+/// Of how many users.
+const SAVED_USERS: usize = 10;
 
 clauses! { Harness;
     "deny-denies": "After a completed `deny` the token is denied, and no other is." => deny_denies,
@@ -23,6 +27,8 @@ clauses! { Harness;
     "deny-extended": "A second `deny` that ends later extends the first." => deny_extended,
     "deny-any-time": "Every time is legal: one in a thousand years denies as well." => deny_any_time,
     "reopened-denies": "A token that was denied through one handle is denied through every other." => reopened_denies,
+    "restarted-denies": "A token that was denied is denied after a restart." => restarted_denies,
+    "deny-kept": "A denial survives whatever is saved after it." => deny_kept,
 }
 
 async fn deny(store: &dyn SessionStore, id: &str, until: SystemTime) -> Verdict {
@@ -130,6 +136,35 @@ async fn reopened_denies(harness: Harness) -> Verdict {
     ensure!(
         is_denied(&*first.store, "after").await?,
         "the first handle did not know of the other's denial"
+    );
+    Ok(())
+}
+
+async fn restarted_denies(harness: Harness) -> Verdict {
+    let opened = harness.create().await;
+    deny(&*opened.store, "t", SystemTime::now() + HOUR).await?;
+    let opened = opened.restarted().await?;
+    ensure!(
+        is_denied(&*opened.store, "t").await?,
+        "a denied token was not denied after a restart"
+    );
+    ensure!(
+        !is_denied(&*opened.store, "other").await?,
+        "another token was denied after a restart"
+    );
+    Ok(())
+}
+
+async fn deny_kept(harness: Harness) -> Verdict {
+    let store = harness.store().await;
+    deny(&*store, "t", SystemTime::now() + HOUR).await?;
+    for i in 0..SAVES {
+        let id = format!("user {}", i % SAVED_USERS);
+        save(&*store, &id, &session(&format!("guild {i}"))).await?;
+    }
+    ensure!(
+        is_denied(&*store, "t").await?,
+        "a denied token was not denied any more after {SAVES} saves"
     );
     Ok(())
 }

@@ -57,9 +57,15 @@ pub trait SessionStoreFactory: Send + Sync + 'static {
     /// A fresh, empty store, which shares nothing with earlier ones.
     fn create(&self) -> impl Future<Output = Self::Store> + Send;
 
-    /// A second handle on the same data: another node's, or the program's after a restart. Default: not offered.
+    /// A second handle on the same data, as another node has it, while the first stays open. Default: not offered.
     fn reopen(&self, store: &Self::Store) -> impl Future<Output = Option<Self::Store>> + Send {
         let _ = store;
+        ready(None)
+    }
+
+    /// The same data after a restart of the program: drops the handle, which is the only one, and opens the data anew. Default: not offered.
+    fn restart(&self, store: Self::Store) -> impl Future<Output = Option<Self::Store>> + Send {
+        drop(store);
         ready(None)
     }
 
@@ -141,6 +147,7 @@ struct Opened {
 
 trait Controls: Send + Sync {
     fn reopen(&self) -> BoxFuture<'_, Option<Opened>>;
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Opened>>;
     fn cut_off(&self) -> BoxFuture<'_, bool>;
     fn reconnect(&self) -> BoxFuture<'_, ()>;
 }
@@ -181,6 +188,14 @@ impl<F: SessionStoreFactory> Controls for StoreOf<F> {
         })
     }
 
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Option<Opened>> {
+        Box::pin(async move {
+            let store = Arc::into_inner(self.store).expect("clauses keep no other handle");
+            let again = self.factory.restart(store).await?;
+            Some(opened(&self.factory, again))
+        })
+    }
+
     fn cut_off(&self) -> BoxFuture<'_, bool> {
         Box::pin(self.factory.cut_off(&self.store))
     }
@@ -206,6 +221,16 @@ impl Opened {
         match self.controls.reopen().await {
             Some(again) => Ok(again.store),
             None => not_applicable("the factory does not offer a second handle (`reopen`)"),
+        }
+    }
+
+    /// The same data after a restart. This must be the only handle.
+    async fn restarted(self) -> Verdict<Opened> {
+        let Self { store, controls } = self;
+        drop(store);
+        match controls.restart().await {
+            Some(again) => Ok(again),
+            None => not_applicable("the factory does not offer a restart (`restart`)"),
         }
     }
 

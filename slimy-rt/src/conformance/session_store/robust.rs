@@ -23,11 +23,14 @@ use crate::session::{
 const HOUR: Duration = Duration::from_secs(3_600);
 /// How many use the store at once.
 const TASKS: usize = 16;
+/// How many handles there are of one store.
+const HANDLES: usize = 4;
 /// How often each of them does.
 const ROUNDS: usize = 8;
 
 clauses! { Harness;
     "concurrent-use": "Calls of many tasks at once each do what they would do alone." => concurrent_use,
+    "concurrent-reopened": "What several handles save at once is all there, for each of them." => concurrent_reopened,
     "cancelled-save": "A `save` that is dropped has happened or has not, never half, and the store works on." => cancelled_save,
     "cancelled-delete": "A `delete` that is dropped has happened or has not, and the store works on." => cancelled_delete,
     "cancelled-deny": "A `deny` that is dropped has happened or has not, and the store works on." => cancelled_deny,
@@ -82,6 +85,42 @@ async fn use_alone(store: Arc<dyn SessionStore>, task: usize) -> Verdict {
             "load after delete among other tasks",
             &load(&*store, &id).await?,
             &None,
+        )?;
+    }
+    Ok(())
+}
+
+async fn concurrent_reopened(harness: Harness) -> Verdict {
+    let first = harness.create().await;
+    let mut handles = vec![Arc::clone(&first.store)];
+    while handles.len() < HANDLES {
+        handles.push(first.again().await?);
+    }
+    let mut tasks = JoinSet::new();
+    for (number, store) in handles.iter().cloned().enumerate() {
+        tasks.spawn(async move {
+            for round in 0..ROUNDS {
+                let id = format!("user {number} {round}");
+                save(&*store, &id, &session(&id)).await?;
+            }
+            Ok(())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(verdict) => verdict?,
+            Err(error) => return failed(format!("one of many saves at once panicked: {error}")),
+        }
+    }
+    // In the order of their bytes: both numbers have one digit.
+    let ids = (0..HANDLES).flat_map(|n| (0..ROUNDS).map(move |r| format!("user {n} {r}")));
+    let expected: Vec<_> = ids.map(|id| (user(&id), session(&id))).collect();
+    for store in &handles {
+        let page = call("list", store.list(None, usize::MAX)).await?;
+        same(
+            "the list of what several handles saved at once",
+            &page.sessions,
+            &expected,
         )?;
     }
     Ok(())

@@ -27,6 +27,7 @@ clauses! { Harness;
     "watch-loadable": "A change is reported after it can be loaded." => watch_loadable,
     "watch-order": "Changes of one user are reported in their order; several may be reported as one." => watch_order,
     "watch-from-now": "A watcher is told of changes from `watch` on, and of none before." => watch_from_now,
+    "watch-from-now-reopened": "A watcher is told of no change that another handle had completed before `watch`." => watch_from_now_reopened,
     "watch-dropped": "A watcher that goes away harms neither the store nor other watchers." => watch_dropped,
     "watch-lagging": "A watcher that does not look holds up nobody, and what it missed is `Missed`, or the end of its stream." => watch_lagging,
     "watch-reopened": "Changes are reported to the watchers of every handle." => watch_reopened,
@@ -140,12 +141,35 @@ async fn watch_from_now(harness: Harness) -> Verdict {
     let mut watcher = watch(&*store).await?;
     save(&*store, "late", &session("g")).await?;
     let earlier = wait_for(&mut watcher, &saved("late")).await?;
+    none_is_early(&earlier)
+}
+
+async fn watch_from_now_reopened(harness: Harness) -> Verdict {
+    let first = harness.create().await;
+    let second = first.again().await?;
+    for (watching, changing) in [(&first.store, &second), (&second, &first.store)] {
+        save(&**changing, "early", &session("g")).await?;
+        delete(&**changing, "early").await?;
+        save(&**changing, "early", &session("h")).await?;
+        deny(&**changing, "early").await?;
+        let mut watcher = watch(&**watching).await?;
+        // The other handle's too: they come the way on which the early ones would. Two, since what is found at once is told in any order.
+        for late in ["late", "later"] {
+            save(&**changing, late, &session("g")).await?;
+            none_is_early(&wait_for(&mut watcher, &saved(late)).await?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Nothing of what was done to "early" before `watch` was reported.
+fn none_is_early(events: &[SessionEvent]) -> Verdict {
     let before = [
         saved("early"),
         deleted("early"),
         SessionEvent::Denied(token("early")),
     ];
-    let old = earlier.iter().find(|event| before.contains(event));
+    let old = events.iter().find(|event| before.contains(event));
     ensure!(
         old.is_none(),
         "{old:?} was reported, although it was before `watch`"
