@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -140,14 +140,16 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A broker whose requests can fail, or that carries none.
+/// A broker whose start and requests can fail, or that carries no requests.
 #[derive(Clone, Debug)]
 pub struct Faulty {
     inner: MemoryBroker,
     /// Whether it carries requests.
     pub requests: bool,
-    /// Whether its requests fail now.
+    /// Whether its start and its requests fail now.
     pub down: Arc<AtomicBool>,
+    /// How often it refused to start.
+    pub refused: Arc<AtomicUsize>,
 }
 
 impl Faulty {
@@ -158,6 +160,7 @@ impl Faulty {
             inner: hub.node(),
             requests: true,
             down: Arc::default(),
+            refused: Arc::default(),
         }
     }
 }
@@ -171,6 +174,10 @@ impl RoomBroker for Faulty {
         }
     }
     async fn start(&self, n: &NodeInfo, e: Arc<dyn BrokerEvents>) -> Result<Position, BrokerError> {
+        if self.down.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(BrokerError::Unavailable("it is down".into()));
+        }
         self.inner.start(n, e).await
     }
     fn interest(&self, change: Interest<'_>) {

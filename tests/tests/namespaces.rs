@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 use slimy_rt::{
-    Room,
-    auth::Identity,
+    Room, async_trait,
+    auth::{AuthError, Authenticator, Handshake, Identity},
     events::{Answer, ConnectError, Data, Event, JoinError, Namespace, Payload, Rejection, Socket},
     protocol::DisconnectReason,
     server::{BuildError, Config, Server},
@@ -391,4 +391,38 @@ async fn a_function_that_panics_accepts_no_name() {
     assert_eq!(refused, "44/a,{\"message\":\"Invalid namespace\"}");
     client.send(r#"421["fine"]"#).await;
     assert_eq!(client.text().await, "431[1]");
+}
+
+/// Refuses in its own words.
+#[derive(Debug)]
+struct Polite;
+
+#[async_trait]
+impl Authenticator for Polite {
+    async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
+        if handshake.auth()["age"].as_u64() < Some(18) {
+            let error = ConnectError::new("come back later");
+            return Err(error.data(json!({"years": 3})).into());
+        }
+        ByHeader.authenticate(handshake).await
+    }
+}
+
+#[tokio::test]
+async fn an_authenticator_can_say_why_and_handlers_without_an_audience_may_fail() {
+    let namespace = Namespace::new("/")
+        .on_connect(async |socket: Socket| -> Result<(), Rejection> {
+            socket.emit("welcome", &1)?;
+            socket.join("")?;
+            unreachable!("that is no room");
+        })
+        .on_disconnect(async || Err::<(), _>(Rejection::new("late", "nobody reads this")));
+    let node = Node::start(Server::builder(Polite).namespace(namespace)).await;
+    let mut client = Client::open(node.addr, "ann").await;
+    client.send(r#"40{"age":15}"#).await;
+    let refusal = r#"44{"message":"come back later","data":{"years":3}}"#;
+    assert_eq!(client.text().await, refusal);
+    client.send(r#"40{"age":18}"#).await;
+    assert!(client.text().await.starts_with("40{"));
+    assert_eq!(client.event().await.0, "welcome");
 }

@@ -1,5 +1,6 @@
 //! What nodes tell and ask each other, and what happens when they cannot.
 
+use std::time::Duration;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -182,4 +183,31 @@ async fn a_namespace_function_that_panics_ends_no_node() {
     let asked = emitter.server_side_emit_with_ack("refresh", &1, DEADLINE);
     assert_eq!(asked.await.unwrap().silent.len(), 1);
     assert!(careless.node.server.is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_late_says_that_it_may_have_missed_something() {
+    let hub = MemoryBroker::new();
+    let late = Faulty::none(&hub);
+    let (down, refused) = (Arc::clone(&late.down), Arc::clone(&late.refused));
+    down.store(true, Ordering::SeqCst);
+    let early = TestNode::new(Some(Faulty::none(&hub)), config(), Namespace::new("/")).await;
+    let until = async |what: &dyn Fn() -> bool| {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let comes_up = async {
+        until(&|| refused.load(Ordering::SeqCst) > 0).await;
+        early.emitter().all().emit("unheard", &1).unwrap();
+        down.store(false, Ordering::SeqCst);
+    };
+    let late = TestNode::new(Some(late), config(), Namespace::new("/"));
+    let (late, ()) = tokio::join!(late, comes_up);
+    let told = until(&|| late.node.server.report().gaps > 0);
+    tokio::time::timeout(Duration::from_secs(5), told)
+        .await
+        .unwrap();
+    assert_eq!(late.node.server.report().gaps, 1);
+    assert_eq!(early.node.server.report().gaps, 0);
 }
