@@ -204,7 +204,8 @@ async fn a_node_that_joins_late_says_that_it_may_have_missed_something() {
     };
     let late = TestNode::new(Some(late), config(), Namespace::new("/"));
     let (late, ()) = tokio::join!(late, comes_up);
-    let told = until(&|| late.node.server.report().gaps > 0);
+    let has_gap = || late.node.server.report().gaps > 0;
+    let told = until(&has_gap);
     tokio::time::timeout(Duration::from_secs(5), told)
         .await
         .unwrap();
