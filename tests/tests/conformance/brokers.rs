@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::yield_now};
 
 use super::{
     AtLeast, Only, all_hold,
-    broken_events::{Forward, Running},
+    broken_events::{Forward, Running, until_away},
     broker_flaws::{FLAWS, Flaw, Flaw as F},
     each_is_caught,
 };
@@ -279,7 +279,9 @@ impl RoomBroker for Node {
         }
         let replies = match self.flaw() {
             F::LosesAnswers => ReplySink::channel().0,
-            _ => replies,
+            // It tells by the asker's own sink that nobody takes the answers.
+            F::StopsAtAbandoned => replies,
+            flaw => until_away(flaw, self.shared.away.subscribe(), replies),
         };
         let mut expected = self.inner().request(request, replies).await?;
         if self.flaw() == F::ExpectsMore {
