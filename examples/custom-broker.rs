@@ -65,16 +65,17 @@ async fn read(file: &mut File, at: &mut u64) -> io::Result<Vec<Arc<Publication>>
     Ok(found)
 }
 
-/// Reports what is appended behind `at`, for ever.
+/// Reports what is appended behind `at`, for ever, and whether it can be read.
 async fn follow(mut file: File, mut at: u64, events: Arc<dyn BrokerEvents>) {
+    let mut told = None;
     loop {
-        match read(&mut file, &mut at).await {
-            Ok(found) => {
-                let batch: Vec<_> = found.into_iter().map(|p| (None, p)).collect();
-                events.publications(&batch).await;
-            }
-            Err(_) => events.health(Health::Down),
+        let found = read(&mut file, &mut at).await;
+        let health = found.as_ref().map_or(Health::Down, |_| Health::Up);
+        if told.replace(health) != Some(health) {
+            events.health(health);
         }
+        let batch: Vec<_> = found.into_iter().flatten().map(|p| (None, p)).collect();
+        events.publications(&batch).await;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -92,7 +93,6 @@ impl RoomBroker for SharedFile {
         }
         let file = self.open().await?;
         let at = file.metadata().await.map_err(unavailable)?.len();
-        events.health(Health::Up);
         *reading = Some(tokio::spawn(follow(file, at, events)));
         Ok(Position::new(at.to_string()))
     }
@@ -120,6 +120,7 @@ impl RoomBroker for SharedFile {
     async fn stop(&self) {
         if let Some(reading) = self.reading.lock().await.take() {
             reading.abort();
+            let _ = reading.await; // Its error says that it was aborted.
         }
     }
 }

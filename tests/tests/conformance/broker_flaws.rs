@@ -58,6 +58,11 @@ pub(super) enum Flaw {
     OutageIsOk,
     HidesDown,
     SkipsFailed,
+    OutageAsksNobody,
+    LeavesAskersWaiting,
+    AsksNobodyAgain,
+    OutageIsGone,
+    OutageIsEmpty,
     OldLogIsEmpty,
     HidesGap,
 }
@@ -115,6 +120,11 @@ pub(super) const FLAWS: &[(Flaw, Breaks)] = &[
     (Flaw::OutageIsOk, Only("outage-is-error")),
     (Flaw::HidesDown, Only("outage-health")),
     (Flaw::SkipsFailed, Only("outage-retried")),
+    (Flaw::OutageAsksNobody, Only("outage-request")),
+    (Flaw::LeavesAskersWaiting, Only("outage-request")),
+    (Flaw::AsksNobodyAgain, Only("outage-requests-again")),
+    (Flaw::OutageIsGone, Only("outage-history")),
+    (Flaw::OutageIsEmpty, Only("outage-history")),
     (Flaw::OldLogIsEmpty, Only("lost-log-is-gone")),
     (Flaw::HidesGap, Only("lost-log-is-told")),
 ];
