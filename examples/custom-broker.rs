@@ -51,7 +51,7 @@ fn unavailable(error: io::Error) -> BrokerError {
 async fn read(file: &mut File, at: &mut u64) -> io::Result<Vec<Arc<Publication>>> {
     file.seek(io::SeekFrom::Start(*at)).await?;
     let mut bytes = Vec::new();
-    file.take(MAX_READ).read_to_end(&mut bytes).await?;
+    let read = file.take(MAX_READ).read_to_end(&mut bytes).await?;
     let (mut rest, mut found) = (Bytes::from(bytes), Vec::new());
     while let Some((length, _)) = rest.split_first_chunk() {
         let end = 4 + u32::from_be_bytes(*length) as usize;
@@ -60,8 +60,8 @@ async fn read(file: &mut File, at: &mut u64) -> io::Result<Vec<Arc<Publication>>
         }
         let publication = Publication::from_bytes(&rest.split_to(end).slice(4..));
         found.push(Arc::new(publication.map_err(io::Error::other)?));
-        *at += end as u64;
     }
+    *at += (read - rest.len()) as u64;
     Ok(found)
 }
 
