@@ -51,7 +51,7 @@ fn unavailable(error: io::Error) -> BrokerError {
 async fn read(file: &mut File, at: &mut u64) -> io::Result<Vec<Arc<Publication>>> {
     file.seek(io::SeekFrom::Start(*at)).await?;
     let mut bytes = Vec::new();
-    file.take(MAX_READ).read_to_end(&mut bytes).await?;
+    let read = file.take(MAX_READ).read_to_end(&mut bytes).await?;
     let (mut rest, mut found) = (Bytes::from(bytes), Vec::new());
     while let Some((length, _)) = rest.split_first_chunk() {
         let end = 4 + u32::from_be_bytes(*length) as usize;
@@ -60,21 +60,22 @@ async fn read(file: &mut File, at: &mut u64) -> io::Result<Vec<Arc<Publication>>
         }
         let publication = Publication::from_bytes(&rest.split_to(end).slice(4..));
         found.push(Arc::new(publication.map_err(io::Error::other)?));
-        *at += end as u64;
     }
+    *at += (read - rest.len()) as u64;
     Ok(found)
 }
 
-/// Reports what is appended behind `at`, for ever.
+/// Reports what is appended behind `at`, for ever, and whether it can be read.
 async fn follow(mut file: File, mut at: u64, events: Arc<dyn BrokerEvents>) {
+    let mut told = None;
     loop {
-        match read(&mut file, &mut at).await {
-            Ok(found) => {
-                let batch: Vec<_> = found.into_iter().map(|p| (None, p)).collect();
-                events.publications(&batch).await;
-            }
-            Err(_) => events.health(Health::Down),
+        let found = read(&mut file, &mut at).await;
+        let health = found.as_ref().map_or(Health::Down, |_| Health::Up);
+        if told.replace(health) != Some(health) {
+            events.health(health);
         }
+        let batch: Vec<_> = found.into_iter().flatten().map(|p| (None, p)).collect();
+        events.publications(&batch).await;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -92,7 +93,6 @@ impl RoomBroker for SharedFile {
         }
         let file = self.open().await?;
         let at = file.metadata().await.map_err(unavailable)?.len();
-        events.health(Health::Up);
         *reading = Some(tokio::spawn(follow(file, at, events)));
         Ok(Position::new(at.to_string()))
     }
@@ -120,6 +120,7 @@ impl RoomBroker for SharedFile {
     async fn stop(&self) {
         if let Some(reading) = self.reading.lock().await.take() {
             reading.abort();
+            let _ = reading.await; // Its error says that it was aborted.
         }
     }
 }

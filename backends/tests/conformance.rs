@@ -107,10 +107,13 @@ impl BrokerFactory for BrokersBehindAPointer {
 }
 
 /// Memory cannot be away, and its log ends with the process.
-const BROKER_OUTAGES: [&str; 5] = [
+const BROKER_OUTAGES: [&str; 8] = [
     "outage-is-error",
     "outage-health",
     "outage-retried",
+    "outage-request",
+    "outage-requests-again",
+    "outage-history",
     "lost-log-is-gone",
     "lost-log-is-told",
 ];

@@ -124,8 +124,8 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
         Err(HistoryError::Gone)
     }
 
-    /// Asks every other started node once; their answers come through `replies`, at most one of each node. Once no more can come, `replies` is
-    /// best dropped: whoever asked then waits no longer.
+    /// Asks every other started node once; their answers come through `replies`, at most one of each node. Once no more can come,
+    /// since each has answered or dropped its sink, `replies` is dropped: whoever asked then waits no longer.
     ///
     /// # Errors
     /// When the question could not be sent. [`BrokerError::Unsupported`] by default.

@@ -1,15 +1,18 @@
 //! What a broken broker does to its reports.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use slimy_rt::{
     NodeId,
     broker::{BrokerEvents, Delivered, Health, Position, Publication, Reply, ReplySink, Request},
-    protocol::EventData,
+    protocol::{AckData, EventData},
 };
 use tokio::sync::watch;
 
@@ -136,13 +139,7 @@ impl BrokerEvents for Forward {
         if self.deaf || running.abandoned.load(SeqCst) {
             return;
         }
-        let request = match (running.flaw, request) {
-            (Flaw::TurnsClose, Request::Disconnect { sockets, close }) => Request::Disconnect {
-                sockets,
-                close: !close,
-            },
-            (_, request) => request,
-        };
+        let request = changed_request(running.flaw, request);
         let reply = match running.flaw {
             Flaw::StopsAtAbandoned => until_abandoned(running, reply),
             _ => reply,
@@ -165,6 +162,79 @@ fn until_abandoned(running: &Arc<Running>, reply: ReplySink) -> ReplySink {
             if !reply.send(answer).await {
                 running.abandoned.store(true, SeqCst);
             }
+        }
+    });
+    sink
+}
+
+fn changed_request(flaw: Flaw, mut request: Request) -> Request {
+    match (flaw, &mut request) {
+        (Flaw::TurnsClose, Request::Disconnect { close, .. }) => *close = !*close,
+        (Flaw::ForgetsVolatile, Request::EmitWithAck { volatile, .. }) => *volatile = false,
+        (Flaw::RoundsTimeouts, Request::EmitWithAck { timeout, .. }) => {
+            *timeout = Duration::from_millis(timeout.as_millis() as u64);
+        }
+        (
+            Flaw::SwapsAttachments,
+            Request::ServerEvent { event, .. }
+            | Request::ServerEventWithAck { event, .. }
+            | Request::EmitWithAck { event, .. },
+        ) => {
+            let swapped = event.attachments().iter().rev().cloned().collect();
+            *event = EventData::from_parts(event.json().clone(), swapped).unwrap();
+        }
+        _ => {}
+    }
+    request
+}
+
+fn changed_reply(flaw: Flaw, mut reply: Reply) -> Reply {
+    match (flaw, &mut reply) {
+        (Flaw::HidesAddresses, Reply::Sockets(sockets)) => {
+            sockets.iter_mut().for_each(|s| s.remote_addr = None);
+        }
+        (Flaw::LosesSilent, Reply::Answers { silent, .. }) => silent.clear(),
+        (Flaw::SwapsAnswered, Reply::Answers { answers, .. }) => {
+            for (_, answer) in answers {
+                let swapped = answer.attachments().iter().rev().cloned().collect();
+                *answer = AckData::from_parts(answer.json().clone(), swapped).unwrap();
+            }
+        }
+        (Flaw::NeverRefuses, Reply::Refused { node }) => {
+            return Reply::Answers {
+                node: node.clone(),
+                answers: Vec::new(),
+                silent: Vec::new(),
+            };
+        }
+        (Flaw::InventsAnswers, Reply::ServerEvent { answer, .. }) => {
+            answer.get_or_insert_with(AckData::empty);
+        }
+        _ => {}
+    }
+    reply
+}
+
+/// A sink that is dropped when the engine goes away.
+pub(super) fn until_away(
+    flaw: Flaw,
+    mut away: watch::Receiver<bool>,
+    replies: ReplySink,
+) -> ReplySink {
+    let (sink, mut answers) = ReplySink::channel();
+    tokio::spawn(async move {
+        let pass_on = async {
+            while let Some(answer) = answers.recv().await {
+                replies.send(changed_reply(flaw, answer)).await;
+            }
+            if flaw == Flaw::KeepsSinks {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = pass_on => {}
+            // The error is that the cluster has ended.
+            _ = away.wait_for(|away| *away) => {}
         }
     });
     sink

@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::yield_now};
 
 use super::{
     AtLeast, Only, all_hold,
-    broken_events::{Forward, Running},
+    broken_events::{Forward, Running, until_away},
     broker_flaws::{FLAWS, Flaw, Flaw as F},
     each_is_caught,
 };
@@ -55,6 +55,8 @@ struct State {
     ids: Vec<(NodeId, u64)>,
     failed: Vec<(NodeId, u64)>,
     pending: Vec<String>,
+    /// Whether it was asked in an outage.
+    asked_away: bool,
 }
 
 impl Node {
@@ -80,6 +82,15 @@ impl Node {
             _ => key.to_owned(),
         }
     }
+}
+
+const EMPTY: Page = Page {
+    publications: Vec::new(),
+    complete: true,
+};
+
+fn cut_off() -> BrokerError {
+    BrokerError::Unavailable("cut off".into())
 }
 
 fn epoch(position: &Position) -> String {
@@ -173,7 +184,7 @@ impl RoomBroker for Node {
                 return Ok(());
             }
             self.state.lock().unwrap().failed.extend(ids);
-            return Err(BrokerError::Unavailable("cut off".into()));
+            return Err(cut_off());
         }
         let mut batch = batch.to_vec();
         match self.flaw() {
@@ -227,6 +238,13 @@ impl RoomBroker for Node {
         audience: &Audience,
         max: usize,
     ) -> Result<Page, HistoryError> {
+        if self.is_away() {
+            return match self.flaw() {
+                F::OutageIsGone => Err(HistoryError::Gone),
+                F::OutageIsEmpty => Ok(EMPTY),
+                _ => Err(cut_off().into()),
+            };
+        }
         let (mut audience, mut to) = (audience.clone(), to.clone());
         match self.flaw() {
             F::IgnoresAudience => audience = Audience::default(),
@@ -242,10 +260,7 @@ impl RoomBroker for Node {
             }
             F::PanicsOnNonsense => assert!(after.as_str().contains(':'), "nonsense"),
             F::OldLogIsEmpty if self.shared.lost.lock().unwrap().contains(&epoch(after)) => {
-                return Ok(Page {
-                    publications: Vec::new(),
-                    complete: true,
-                });
+                return Ok(EMPTY);
             }
             _ => {}
         }
@@ -274,12 +289,25 @@ impl RoomBroker for Node {
                 _ => Err(BrokerError::Stopped),
             };
         };
+        let was_away = {
+            let mut state = self.state.lock().unwrap();
+            state.asked_away |= self.is_away();
+            state.asked_away
+        };
+        match self.flaw() {
+            F::OutageAsksNobody if self.is_away() => return Ok(Expected { nodes: 0 }),
+            _ if self.is_away() => return Err(cut_off()),
+            F::AsksNobodyAgain if was_away => return Ok(Expected { nodes: 0 }),
+            _ => {}
+        }
         if self.flaw() == F::AsksItself {
             running.events.request(request.clone(), replies.clone());
         }
         let replies = match self.flaw() {
             F::LosesAnswers => ReplySink::channel().0,
-            _ => replies,
+            // It tells by the asker's own sink that nobody takes the answers.
+            F::StopsAtAbandoned | F::LeavesAskersWaiting => replies,
+            flaw => until_away(flaw, self.shared.away.subscribe(), replies),
         };
         let mut expected = self.inner().request(request, replies).await?;
         if self.flaw() == F::ExpectsMore {

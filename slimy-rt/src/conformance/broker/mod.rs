@@ -10,6 +10,7 @@ mod order;
 mod outage;
 mod recorder;
 mod recovery;
+mod replies;
 mod requests;
 
 use std::{future::ready, sync::Arc, time::Duration};
@@ -122,6 +123,7 @@ const TABLES: Tables<Harness> = &[
     attempts::CLAUSES,
     history::CLAUSES,
     requests::CLAUSES,
+    replies::CLAUSES,
     recovery::CLAUSES,
     outage::CLAUSES,
 ];

@@ -1,18 +1,29 @@
 //! An engine that is away, and a log that is lost.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{
     super::{
         run::{Verdict, clauses, ensure, failed, in_time, same},
         support::until,
     },
     Harness, Node, audience, batch, claimed, publication,
+    requests::{ask, asked, asking, marked},
 };
-use crate::broker::{Health, HistoryError};
+use crate::broker::{Health, HistoryError, Reply, ReplySink, Request};
+
+/// How long an answer is waited for before the request is made again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 clauses! { Harness;
     "outage-is-error": "While the engine is away `publish` is an error that `is_retryable`." => outage_is_error,
     "outage-health": "An engine that goes away is reported as `Down`, and as `Up` when it is back." => outage_health,
     "outage-retried": "A batch that failed in an outage and is published again afterwards is reported to every node." => outage_retried,
+    "outage-request": "While the engine is away `request` is an error that `is_retryable`, and requests under way end." => outage_request,
+    "outage-requests-again": "After an outage requests reach the other nodes again, and answers come back." => outage_requests_again,
+    "outage-history": "While the engine is away `history` is an error, and not `Gone`." => outage_history,
     "lost-log-is-gone": "When the log is lost, positions of the old one are `Gone`." => lost_log_is_gone,
     "lost-log-is-told": "When the log is lost, nodes are told of a gap, or were told of everything; and of what comes after." => lost_log_is_told,
 }
@@ -78,6 +89,87 @@ async fn outage_retried(harness: Harness) -> Verdict {
         )?;
     }
     Ok(())
+}
+
+async fn outage_request(harness: Harness) -> Verdict {
+    let (cluster, [asks, keeps]) = asking(&harness).await?;
+    keeps.told.keep_sinks();
+    let open = marked("left open");
+    let (_, mut answers) = ask(&asks, &open).await?;
+    until("the request reaches the other node", || async {
+        Ok(asked(&keeps, &open) > 0)
+    })
+    .await?;
+    cluster.cut_off().await?;
+    let (replies, _answers) = ReplySink::channel();
+    let asking = asks.broker.request(&Request::Nodes, replies);
+    match in_time("request", asking).await? {
+        Err(error) if error.is_retryable() => {}
+        Err(error) => {
+            return failed(format!(
+                "`request` while the engine is away: {error:?} is not retryable"
+            ));
+        }
+        Ok(expected) => {
+            return failed(format!(
+                "`request` while the engine is away said `Ok`: {} nodes were asked",
+                expected.nodes
+            ));
+        }
+    }
+    let what = "a request that was under way when the engine went away";
+    match in_time(what, answers.recv()).await? {
+        None => Ok(()),
+        Some(answer) => failed(format!("{what} was answered by nobody, but got {answer:?}")),
+    }
+}
+
+/// Whether a request to the one other node gets its answer.
+async fn is_answered(node: &Node, sockets: usize) -> Verdict<bool> {
+    let (replies, mut answers) = ReplySink::channel();
+    let asking = node.broker.request(&Request::Nodes, replies);
+    match in_time("request", asking).await? {
+        Ok(expected) if expected.nodes == 1 => {}
+        // The nodes may need a moment to know of each other again.
+        Ok(_) | Err(_) => return Ok(false),
+    }
+    let answer = timeout(ANSWER_LIMIT, answers.recv()).await;
+    Ok(matches!(answer, Ok(Some(Reply::Node { sockets: seen, .. })) if seen == sockets))
+}
+
+async fn outage_requests_again(harness: Harness) -> Verdict {
+    let (cluster, nodes) = asking::<2>(&harness).await?;
+    cluster.cut_off().await?;
+    // What it says is another clause's.
+    is_answered(&nodes[0], 1).await?;
+    cluster.0.reconnect().await;
+    for (node, of_other) in [(&nodes[0], 1), (&nodes[1], 0)] {
+        until("requests are answered again", || {
+            is_answered(node, of_other)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn outage_history(harness: Harness) -> Verdict {
+    let (cluster, [node]) = harness.nodes().await?;
+    claimed(&*node.broker, "log", |can| can.log)?;
+    let one = publication(&node.id, 1);
+    node.publish_one(&one).await?;
+    let Some(to) = node.told.wait_for(&one).await? else {
+        return failed("the log is claimed, but a publication was reported without its position");
+    };
+    cluster.cut_off().await?;
+    let all = audience(&[]);
+    match in_time("history", node.broker.history(&node.start, &to, &all, 9)).await? {
+        Err(HistoryError::Broker(_)) => Ok(()),
+        Err(HistoryError::Gone) => failed("`history` while the engine is away said `Gone`"),
+        Ok(page) => failed(format!(
+            "`history` while the engine is away said `Ok`, with {} publications",
+            page.publications.len()
+        )),
+    }
 }
 
 async fn lost_log_is_gone(harness: Harness) -> Verdict {

@@ -1,8 +1,11 @@
 //! Writes down what a broker reports to a node.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -36,6 +39,10 @@ struct Notes {
     requests: Vec<Request>,
     health: Vec<Health>,
     overlapped: bool,
+    /// What requests of this kind are answered.
+    prepared: Option<(Discriminant<Request>, Reply)>,
+    /// Sinks that are kept without an answer; `None`: they are dropped.
+    kept: Option<Vec<ReplySink>>,
 }
 
 /// Many: an open gate.
@@ -103,6 +110,16 @@ impl Recorder {
         self.notes().requests.clone()
     }
 
+    /// From now on requests of this one's kind get this answer.
+    pub(super) fn answer(&self, request: &Request, reply: Reply) {
+        self.notes().prepared = Some((discriminant(request), reply));
+    }
+
+    /// From now on requests without an answer are left open.
+    pub(super) fn keep_sinks(&self) {
+        self.notes().kept.get_or_insert_default();
+    }
+
     pub(super) fn last_health(&self) -> Option<Health> {
         self.notes().health.last().copied()
     }
@@ -146,16 +163,22 @@ impl BrokerEvents for Recorder {
     }
 
     fn request(&self, request: Request, reply: ReplySink) {
-        let answer = match &request {
-            Request::Nodes => Some(Reply::Node {
+        let mut notes = self.notes();
+        let answer = match &notes.prepared {
+            Some((kind, reply)) if *kind == discriminant(&request) => Some(reply.clone()),
+            _ if matches!(request, Request::Nodes) => Some(Reply::Node {
                 id: NodeId::random(),
                 sockets: self.sockets,
             }),
             _ => None,
         };
-        self.notes().requests.push(request);
-        if let Some(answer) = answer {
-            tokio::spawn(async move { reply.send(answer).await });
+        notes.requests.push(request);
+        match (answer, &mut notes.kept) {
+            (Some(answer), _) => {
+                tokio::spawn(async move { reply.send(answer).await });
+            }
+            (None, Some(kept)) => kept.push(reply),
+            (None, None) => {}
         }
     }
 

@@ -1,6 +1,13 @@
 //! Questions between nodes.
 
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::{
     super::{
@@ -13,6 +20,7 @@ use super::{
 use crate::{
     SocketId,
     broker::{BrokerError, Expected, Reply, ReplySink, Request, Selection},
+    protocol::{EventData, Placeholder},
 };
 
 /// How many requests are asked of which nobody takes the answers.
@@ -27,7 +35,8 @@ clauses! { Harness;
     "request-stopped": "A node that is not started can ask nobody (`Stopped`), and is asked nothing." => request_stopped,
 }
 
-async fn asking<const N: usize>(harness: &Harness) -> Verdict<(Cluster, [Node; N])> {
+/// A cluster whose nodes ask each other; each says that it has as many sockets as its place here.
+pub(super) async fn asking<const N: usize>(harness: &Harness) -> Verdict<(Cluster, [Node; N])> {
     let cluster = harness.cluster().await;
     let mut nodes = Vec::new();
     for i in 0..N {
@@ -51,17 +60,17 @@ async fn asking<const N: usize>(harness: &Harness) -> Verdict<(Cluster, [Node; N
 /// Asks nothing: it shows who would be asked.
 const PROBE: Request = Request::Nodes;
 
-async fn ask(
+pub(super) async fn ask(
     node: &Node,
     request: &Request,
-) -> Verdict<(Expected, tokio::sync::mpsc::Receiver<Reply>)> {
+) -> Verdict<(Expected, mpsc::Receiver<Reply>)> {
     let (replies, answers) = ReplySink::channel();
     let expected = call("request", node.broker.request(request, replies)).await?;
     Ok((expected, answers))
 }
 
 /// A request that tells itself from others.
-fn marked(mark: &str) -> Request {
+pub(super) fn marked(mark: &str) -> Request {
     Request::ServerEvent {
         namespace: "/".into(),
         event: event(mark),
@@ -69,19 +78,45 @@ fn marked(mark: &str) -> Request {
 }
 
 /// How often a node was asked this.
-fn asked(node: &Node, request: &Request) -> usize {
+pub(super) fn asked(node: &Node, request: &Request) -> usize {
     let wanted = exact(request);
     let requests = node.told.requests();
     requests.iter().filter(|seen| exact(seen) == wanted).count()
 }
 
-/// A request as text, with the event's own text, which `Debug` leaves out.
-fn exact(request: &Request) -> String {
-    match request {
-        Request::ServerEvent { event, .. } => {
-            format!("{request:?} {} {:?}", event.json(), event.attachments())
-        }
-        request => format!("{request:?}"),
+/// A request or a reply as text, with the events' own text, which `Debug` leaves out. What cannot be written is not what was sent.
+pub(super) fn exact(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
+}
+
+/// Two attachments that are not to be taken for each other.
+pub(super) fn two_attachments() -> Vec<Bytes> {
+    vec![
+        Bytes::from_static(&[0, 0xff]),
+        Bytes::from_static("second 🦀".as_bytes()),
+    ]
+}
+
+fn with_attachments() -> EventData {
+    let event = EventData::new("files", &[Placeholder::new(0), Placeholder::new(1)]);
+    let event = event.and_then(|event| event.with_attachments(two_attachments()));
+    event.expect("the clauses' events are legal")
+}
+
+/// To everyone: send this and collect the answers.
+pub(super) fn emit_with_ack(event: EventData, volatile: bool) -> Request {
+    Request::EmitWithAck {
+        sockets: everyone(),
+        event,
+        timeout: Duration::new(70, 123_456_789),
+        volatile,
+    }
+}
+
+pub(super) fn everyone() -> Selection {
+    Selection::Audience {
+        namespace: "/".into(),
+        audience: audience(&[]),
     }
 }
 
@@ -138,9 +173,16 @@ async fn request_expected(harness: Harness) -> Verdict {
     Ok(())
 }
 
-/// The socket counts that come back, sorted.
 async fn answers(node: &Node, count: usize) -> Verdict<Vec<usize>> {
     let (_, mut answers) = ask(node, &Request::Nodes).await?;
+    socket_counts(&mut answers, count).await
+}
+
+/// The socket counts that come back, sorted.
+pub(super) async fn socket_counts(
+    answers: &mut mpsc::Receiver<Reply>,
+    count: usize,
+) -> Verdict<Vec<usize>> {
     let mut sockets = Vec::new();
     while sockets.len() < count {
         match timeout(CALL_LIMIT, answers.recv()).await {
@@ -179,10 +221,6 @@ async fn request_as_sent(harness: Harness) -> Verdict {
             except: rooms(&["'b'"]),
         },
     };
-    let everyone = Selection::Audience {
-        namespace: "/".into(),
-        audience: audience(&[]),
-    };
     let requests = [
         Request::Join {
             sockets: some(),
@@ -197,15 +235,30 @@ async fn request_as_sent(harness: Harness) -> Verdict {
             close: true,
         },
         Request::Disconnect {
-            sockets: everyone.clone(),
+            sockets: everyone(),
             close: false,
         },
-        Request::Fetch { sockets: everyone },
+        Request::Fetch {
+            sockets: everyone(),
+        },
+        Request::Fetch { sockets: some() },
+        PROBE,
         marked("Grüße 🦀\0"),
+        Request::ServerEvent {
+            namespace: "/ü 🦀".into(),
+            event: with_attachments(),
+        },
+        Request::ServerEventWithAck {
+            namespace: "/ü 🦀".into(),
+            event: with_attachments(),
+        },
+        emit_with_ack(with_attachments(), true),
+        emit_with_ack(event("\u{2028}"), false),
     ];
     for request in requests {
+        let before = asked(&asked_node, &request);
         ask(&asks, &request).await?;
-        let arrived = || async { Ok(asked(&asked_node, &request) > 0) };
+        let arrived = || async { Ok(asked(&asked_node, &request) > before) };
         until(
             &format!("{} arrives as it was sent", short(&request)),
             arrived,
