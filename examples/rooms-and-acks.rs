@@ -52,7 +52,7 @@ async fn leave(socket: Socket, Payload(room): Payload<Room>) {
     socket.leave(&room);
 }
 
-/// Asks a room a question. It waits for its clients' answers, so that it is added by `on_concurrent`: the asker votes too.
+/// Asks a room a question. It is added by `on_concurrent`, so that the asker's other events do not wait until the vote is over.
 async fn vote(
     everyone: Emitter,
     Args((room, question)): Args<(Room, String)>,
