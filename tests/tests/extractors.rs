@@ -129,9 +129,8 @@ async fn binary_arguments_and_attachments() {
         })
         .on(
             "upload",
-            async |Args((name, file)): Args<(String, Placeholder)>,
-                   Attachments(all): Attachments| {
-                Answer((name, all[file.num()].len()))
+            async |Args((name, file)): Args<(String, Placeholder)>, attachments: Attachments| {
+                Answer((name, attachments.get(file).map(|bytes| bytes.len())))
             },
         )
         .on("back", async |Binary(bytes): Binary| {
@@ -153,6 +152,8 @@ async fn binary_arguments_and_attachments() {
     assert_eq!(client.text().await, r#"434[["a.txt",2]]"#);
     let fake = r#"["upload","a.txt",{"_placeholder":false,"num":0}]"#;
     assert_eq!(ask(&mut client, fake).await[0]["code"], "invalid_payload");
+    let without = r#"["upload","a.txt",{"_placeholder":true,"num":0}]"#;
+    assert_eq!(ask(&mut client, without).await, json!([["a.txt", null]]));
     client
         .send(&format!(r#"452-9["all",{},{}]"#, place(1), place(0)))
         .await;

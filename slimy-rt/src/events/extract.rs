@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::Identity,
-    protocol::{ArgumentError, Arguments, DisconnectReason},
+    protocol::{ArgumentError, Arguments, DisconnectReason, Placeholder},
     server::Access,
 };
 
@@ -170,6 +170,14 @@ pub struct Binary(pub Bytes);
 /// The event's binary attachments, in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Attachments(pub Vec<Bytes>);
+
+impl Attachments {
+    /// What a placeholder among the arguments stands for. `None` when there is no such attachment: a client can write a placeholder without one.
+    #[must_use]
+    pub fn get(&self, placeholder: Placeholder) -> Option<&Bytes> {
+        self.0.get(placeholder.num())
+    }
+}
 
 impl<T: DeserializeOwned + Send> FromEvent for Payload<T> {
     async fn from_event(event: &Event) -> Result<Self, Rejection> {
