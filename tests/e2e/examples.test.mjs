@@ -1,5 +1,6 @@
 // The examples of one file each, run as their first line says, with the stock client.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -139,8 +140,10 @@ example("rooms-and-acks", (server) => {
 
 describe("what the conformance kit proves", () => {
   for (const name of ["custom-session-store", "custom-broker"]) {
-    it(name, { timeout: 60_000 }, async () => {
-      const program = new Program(path.join(EXAMPLES, name), [], { TMPDIR: tmpdir() });
+    it(name, { timeout: 60_000 }, async (t) => {
+      const folder = mkdtempSync(path.join(tmpdir(), "examples-"));
+      t.after(() => rmSync(folder, { recursive: true }));
+      const program = new Program(path.join(EXAMPLES, name), [], { TMPDIR: folder });
       const { code } = await within(program.exited, "the report", 50_000);
       assert.equal(code, 0, program.stdout + program.stderr);
       assert.match(program.stdout, /^\w+: \d\d clauses hold, \d+ do not apply$/m);

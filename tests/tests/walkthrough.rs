@@ -218,8 +218,9 @@ async fn the_broker_delivers_also_across_a_cut_and_reports_a_lost_log() {
     expect(&mut far, 400..410).await;
 }
 
-/// Stores in files of their own.
-struct Stores;
+/// Stores in files of their own, which go with it.
+#[derive(Default)]
+struct Stores(Mutex<Vec<Scratch>>);
 
 impl SessionStoreFactory for Stores {
     type Store = FileStore;
@@ -227,7 +228,10 @@ impl SessionStoreFactory for Stores {
     async fn create(&self) -> FileStore {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        FileStore::open(&Scratch::new(&format!("contract-{number}")).0).unwrap()
+        let scratch = Scratch::new(&format!("contract-{number}"));
+        let store = FileStore::open(&scratch.0).unwrap();
+        self.0.lock().unwrap().push(scratch);
+        store
     }
 
     /// Another handle of the same process: the store is for one.
@@ -244,7 +248,7 @@ impl SessionStoreFactory for Stores {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_store_keeps_the_contract() {
-    let report = session_store::check(Stores).await.unwrap();
+    let report = session_store::check(Stores::default()).await.unwrap();
     // It shares no claims, and nobody can take its file away.
     let claims = |name: &str| name.starts_with("claim-") || name == "cancelled-claim";
     leaves_out(&report, |name| claims(name) || name.starts_with("outage-"));
