@@ -242,7 +242,7 @@ impl Socket {
         self.0.data.remove()
     }
 
-    /// Sends to others in the same namespace.
+    /// Sends to the sockets of the same namespace, this one included.
     #[must_use]
     pub fn emitter(&self) -> Emitter {
         Emitter::new(Arc::clone(&self.0.core), Arc::clone(&self.0.namespace))
