@@ -1,17 +1,16 @@
 //! The bounds that a server counts: each by the name of its field in [`Config`](super::Config).
 
-use std::fmt;
-
+/// An enum of bounds, each with the name of its field.
 macro_rules! bounds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A bound that somebody reached. Its default and who notices are told by the field of [`Config`](super::Config) with the same name.
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $field:literal,)* }) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Bound {
+        pub enum $name {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Bound {
+        impl $name {
             /// Every bound.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
@@ -19,14 +18,24 @@ macro_rules! bounds {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $name,)*
+                    $(Self::$variant => $field,)*
                 }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
             }
         }
     };
 }
 
+pub(super) use bounds;
+
 bounds! {
+/// A bound that somebody reached. Its default and who notices are told by the field of [`Config`](super::Config) with the same name.
+Bound {
     /// A client did not answer a heartbeat in time and was closed.
     PingTimeout = "ping_timeout",
     /// A client joined no namespace in time and was closed.
@@ -89,15 +98,9 @@ bounds! {
     MaxConnectionsPerIp = "max_connections_per_ip",
     /// A handshake was refused: too many in one second.
     HandshakesPerSecond = "handshakes_per_second",
-}
+}}
 
 impl Bound {
     /// How many there are.
     pub(super) const COUNT: usize = Self::ALL.len();
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

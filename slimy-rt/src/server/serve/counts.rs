@@ -8,31 +8,11 @@ use std::{
     },
 };
 
-macro_rules! bounds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A bound of [`ServeConfig`](super::ServeConfig) that somebody reached.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum ServeBound {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl ServeBound {
-            /// Every bound.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The field's name, such as `max_header_bytes`.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-    };
-}
+use super::super::bound::bounds;
 
 bounds! {
+/// A bound of [`ServeConfig`](super::ServeConfig) that somebody reached.
+ServeBound {
     /// A request's headers were not complete in time, or none came on an idle connection, which was closed.
     HeaderReadTimeout = "header_read_timeout",
     /// A request's line and headers were too large, or too many.
@@ -43,13 +23,7 @@ bounds! {
     MaxConnections = "max_connections",
     /// A connection did not finish in time after the shutdown began, and was dropped.
     ShutdownTimeout = "shutdown_timeout",
-}
-
-impl fmt::Display for ServeBound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+}}
 
 /// How often each bound was reached, by everyone who serves with it. A cheap clone: keep one of a configuration's to read.
 #[derive(Clone, Default)]
