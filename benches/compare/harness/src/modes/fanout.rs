@@ -1,0 +1,230 @@
+//! Broadcasts: one room with a window of 1 and of 16, at a fixed rate, in many rooms, and beside clients that never read.
+
+use std::time::Duration;
+
+use crate::{
+    Failure, Setup,
+    contender::{self, Contender},
+    field::{Field, Figures, Load},
+    process,
+    results::{Metric, Mode, Results},
+};
+
+const CLIENTS: usize = 1_000;
+const CLIENTS_LARGE: usize = 5_000;
+/// Messages per second at the fixed rate: with 1,000 clients, half of what the slowest of the peers can do.
+const RATE: f64 = 50.0;
+const ROOMS: usize = 1_000;
+const MEMBERS: usize = 10;
+/// How many rooms have a message on its way at a time.
+const ROOMS_AT_ONCE: usize = 100;
+/// One client of so many never reads.
+const STALLED_ONE_IN: usize = 20;
+/// The receive buffer of one that does not read: small, so that it is full soon.
+const STALLED_BUFFER: usize = 4 * 1024;
+
+const ONE: Load = Load::Closed {
+    window: 1,
+    rooms: 1,
+};
+const SIXTEEN: Load = Load::Closed {
+    window: 16,
+    rooms: 1,
+};
+
+/// How long a broadcast of slimy-rt is: the limit program sends as much.
+pub(crate) fn frame_bytes() -> Result<usize, Failure> {
+    Field::start(Contender::SlimyRt, vec![0; 1], 0)?.frame_bytes()
+}
+
+/// One room of 1,000 clients: all servers run at the same time and take turns, so that what drifts on the machine drifts for all.
+pub(crate) fn one_room(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let loads = [
+        (Mode::Window1, ONE),
+        (Mode::Window16, SIXTEEN),
+        (Mode::Rate, Load::Rate(RATE)),
+    ];
+    interleaved(vec![0; CLIENTS], &loads, setup, results)
+}
+
+/// One room of 5,000.
+pub(crate) fn large_room(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    interleaved(
+        vec![0; CLIENTS_LARGE],
+        &[(Mode::Window1Large, ONE)],
+        setup,
+        results,
+    )
+}
+
+/// 1,000 rooms of 10. The limit program has no rooms.
+pub(crate) fn many_rooms(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let room_of: Vec<u32> = (0..ROOMS * MEMBERS)
+        .map(|client| (client / MEMBERS) as u32)
+        .collect();
+    let load = Load::Closed {
+        window: 1,
+        rooms: ROOMS_AT_ONCE,
+    };
+    for contender in setup
+        .contenders
+        .iter()
+        .copied()
+        .filter(|c| *c != Contender::Limit)
+    {
+        let mut many = Field::start(contender, room_of.clone(), setup.frame_bytes)?;
+        let mut one = Field::start(contender, vec![0; CLIENTS], setup.frame_bytes)?;
+        for _ in 0..setup.scale.rounds() {
+            let figures = many.run(load, setup.scale.round())?;
+            add(Mode::Rooms, contender, &figures, results);
+            let ratio = each(&figures) / each(&one.run(ONE, setup.scale.round())?);
+            results.add(Mode::Rooms, contender, Metric::AgainstOneRoom, ratio);
+        }
+    }
+    Ok(())
+}
+
+/// Window 16 with all clients reading, then with 5% that have stopped.
+pub(crate) fn stalled(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let stalled = CLIENTS / STALLED_ONE_IN;
+    let readers = CLIENTS - stalled;
+    for contender in setup.contenders.iter().copied() {
+        let place = (contender::SERVER_CORE, 1);
+        let mut alone = Field::start(contender, vec![0; readers], setup.frame_bytes)?;
+        let mut beside = Field::start_on(
+            contender,
+            vec![0; readers],
+            setup.frame_bytes,
+            place,
+            stalled,
+        )?;
+        beside.stall(&contender::cookies(CLIENTS)?[readers..], STALLED_BUFFER)?;
+        for _ in 0..setup.scale.repeats() {
+            let usual = alone.run(SIXTEEN, setup.scale.round())?;
+            let figures = beside.run(SIXTEEN, setup.scale.round())?;
+            let kept = per_second(&figures) / per_second(&usual);
+            results.add(Mode::Stalled, contender, Metric::Kept, kept);
+            results.add(
+                Mode::Stalled,
+                contender,
+                Metric::Deliveries,
+                per_second(&figures),
+            );
+            results.add(Mode::Stalled, contender, Metric::P99, figures.latencies[1]);
+        }
+    }
+    Ok(())
+}
+
+/// One room of slimy-rt with one worker and with two, on as many processors; needs a third one for the clients.
+pub(crate) fn two_workers(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let cores = process::cores_of_machine();
+    if cores < 3 {
+        results.remark(format!(
+            "Two workers beside one: not measured, since it needs three processors and this machine has {cores}."
+        ));
+        return Ok(());
+    }
+    let start = |place| {
+        Field::start_on(
+            Contender::SlimyRt,
+            vec![0; CLIENTS],
+            setup.frame_bytes,
+            place,
+            0,
+        )
+    };
+    let (mut one, mut two) = (start(("0", 1))?, start(("0,2", 2))?);
+    for _ in 0..setup.scale.rounds() {
+        let alone = per_second(&one.run(SIXTEEN, setup.scale.round())?);
+        let both = per_second(&two.run(SIXTEEN, setup.scale.round())?);
+        results.add(
+            Mode::TwoWorkers,
+            Contender::SlimyRt,
+            Metric::Kept,
+            both / alone,
+        );
+    }
+    Ok(())
+}
+
+fn interleaved(
+    room_of: Vec<u32>,
+    loads: &[(Mode, Load)],
+    setup: &Setup,
+    results: &mut Results,
+) -> Result<(), Failure> {
+    let mut fields = setup
+        .contenders
+        .iter()
+        .copied()
+        .map(|contender| Field::start(contender, room_of.clone(), setup.frame_bytes))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut fields: Vec<&mut Field> = fields.iter_mut().collect();
+    rounds(&mut fields, loads, setup, results)
+}
+
+fn rounds(
+    fields: &mut [&mut Field],
+    loads: &[(Mode, Load)],
+    setup: &Setup,
+    results: &mut Results,
+) -> Result<(), Failure> {
+    for (mode, load) in loads {
+        for field in fields.iter_mut() {
+            field.run(*load, Duration::from_millis(300))?;
+        }
+        let mut user = vec![(0.0, 0); fields.len()];
+        for _ in 0..setup.scale.rounds() {
+            for (field, user) in fields.iter_mut().zip(&mut user) {
+                let figures = field.run(*load, setup.scale.round())?;
+                add(*mode, field.contender, &figures, results);
+                user.0 += micros(figures.cpu.user);
+                user.1 += figures.deliveries;
+            }
+        }
+        for (field, (micros, deliveries)) in fields.iter().zip(user) {
+            results.add(
+                *mode,
+                field.contender,
+                Metric::User,
+                micros / deliveries as f64,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn add(mode: Mode, contender: Contender, figures: &Figures, results: &mut Results) {
+    let deliveries = figures.deliveries as f64;
+    if figures.clients_were_busy {
+        results.remark(format!(
+            "{mode:?}: with {} the clients were nearly as busy as the server; they may be what limited its deliveries per second.",
+            contender.name()
+        ));
+    }
+    let [p50, p99, p999] = figures.latencies;
+    for (metric, value) in [
+        (Metric::Deliveries, per_second(figures)),
+        (Metric::Cpu, each(figures)),
+        (Metric::Sends, figures.segments as f64 / deliveries),
+        (Metric::P50, p50),
+        (Metric::P99, p99),
+        (Metric::P999, p999),
+    ] {
+        results.add(mode, contender, metric, value);
+    }
+}
+
+/// Processor time per delivery in µs.
+fn each(figures: &Figures) -> f64 {
+    micros(figures.cpu.total) / figures.deliveries as f64
+}
+
+fn per_second(figures: &Figures) -> f64 {
+    figures.deliveries as f64 / figures.seconds
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

@@ -1,0 +1,6 @@
+//! The kinds of load.
+
+pub(crate) mod churn;
+pub(crate) mod fanout;
+pub(crate) mod handshakes;
+pub(crate) mod idle;

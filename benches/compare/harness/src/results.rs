@@ -1,0 +1,225 @@
+//! What was measured: values by mode, contender and metric.
+
+use crate::contender::Contender;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// Deliveries per second.
+    Deliveries,
+    /// Processor time of the server per delivery, in µs.
+    Cpu,
+    /// The part of it outside of the kernel, over all rounds.
+    User,
+    /// Segments that the server sent, per delivery.
+    Sends,
+    P50,
+    P99,
+    P999,
+    /// Resident KiB per client.
+    Memory,
+    /// Processor time per idle client and second, in µs.
+    IdleCpu,
+    /// Seconds that all handshakes took.
+    Handshakes,
+    /// Processor time of the server per handshake, in µs.
+    HandshakeCpu,
+    /// Throughput beside what disturbs, as a share of that without.
+    Kept,
+    /// Processor time per delivery against that in one room.
+    AgainstOneRoom,
+    /// Connections that came, left and went per second.
+    Cycles,
+}
+
+impl Metric {
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::Deliveries => "deliveries/s",
+            Self::Cpu => "CPU µs/delivery",
+            Self::User => "of it user",
+            Self::Sends => "sends/delivery",
+            Self::P50 => "p50 ms",
+            Self::P99 => "p99 ms",
+            Self::P999 => "p99.9 ms",
+            Self::Memory => "KiB/client",
+            Self::IdleCpu => "CPU µs/client/s",
+            Self::Handshakes => "seconds",
+            Self::HandshakeCpu => "CPU µs/handshake",
+            Self::Kept => "throughput kept",
+            Self::AgainstOneRoom => "× one room",
+            Self::Cycles => "cycles/s",
+        }
+    }
+
+    pub(crate) fn format(self, value: f64) -> String {
+        match self {
+            Self::Deliveries | Self::Cycles => thousands(value),
+            Self::Memory => format!("{value:.1}"),
+            Self::HandshakeCpu => format!("{value:.0}"),
+            _ => format!("{value:.2}"),
+        }
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// One kind of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Window1,
+    Window1Large,
+    Window16,
+    Rate,
+    Rooms,
+    Stalled,
+    Churn,
+    Idle,
+    IdleLarge,
+    Handshakes,
+    TwoWorkers,
+}
+
+/// All values.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    values: Vec<(Mode, Contender, Metric, f64)>,
+    /// What a reader has to know about the figures.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Results {
+    pub(crate) fn add(&mut self, mode: Mode, contender: Contender, metric: Metric, value: f64) {
+        self.values.push((mode, contender, metric, value));
+    }
+
+    /// Something to be said once.
+    pub(crate) fn remark(&mut self, remark: String) {
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
+
+    pub(crate) fn has(&self, mode: Mode) -> bool {
+        self.values.iter().any(|(m, ..)| *m == mode)
+    }
+
+    /// The metrics of a mode, in the order in which they were added first.
+    pub(crate) fn metrics(&self, mode: Mode) -> Vec<Metric> {
+        let mut metrics = Vec::new();
+        for (_, _, metric, _) in self.values.iter().filter(|(m, ..)| *m == mode) {
+            if !metrics.contains(metric) {
+                metrics.push(*metric);
+            }
+        }
+        metrics
+    }
+
+    pub(crate) fn median(&self, mode: Mode, contender: Contender, metric: Metric) -> Option<f64> {
+        let values = self.sorted(mode, contender, metric);
+        let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
+        match values.len() {
+            0 => None,
+            _ if odd => Some(values[half]),
+            _ => Some((values[half - 1] + values[half]) / 2.0),
+        }
+    }
+
+    /// The least and the most.
+    pub(crate) fn spread(
+        &self,
+        mode: Mode,
+        contender: Contender,
+        metric: Metric,
+    ) -> Option<(f64, f64)> {
+        let values = self.sorted(mode, contender, metric);
+        Some((*values.first()?, *values.last()?))
+    }
+
+    /// The median of the ratios to `other`, round by round: what drifts on a machine touches both sides of each.
+    pub(crate) fn ratio(
+        &self,
+        mode: Mode,
+        contender: Contender,
+        other: Contender,
+        metric: Metric,
+    ) -> Option<f64> {
+        let (ours, theirs) = (
+            self.rounds(mode, contender, metric),
+            self.rounds(mode, other, metric),
+        );
+        let mut ratios: Vec<f64> = ours
+            .iter()
+            .zip(&theirs)
+            .map(|(ours, theirs)| ours / theirs)
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        match ratios.len() {
+            0 => None,
+            len => Some((ratios[(len - 1) / 2] + ratios[len / 2]) / 2.0),
+        }
+    }
+
+    fn rounds(&self, mode: Mode, contender: Contender, metric: Metric) -> Vec<f64> {
+        let of = |value: &&(Mode, Contender, Metric, f64)| {
+            (value.0, value.1, value.2) == (mode, contender, metric)
+        };
+        self.values
+            .iter()
+            .filter(of)
+            .map(|(.., value)| *value)
+            .collect()
+    }
+
+    fn sorted(&self, mode: Mode, contender: Contender, metric: Metric) -> Vec<f64> {
+        let mut values = self.rounds(mode, contender, metric);
+        values.sort_by(f64::total_cmp);
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_ratios_are_of_rounds() {
+        let mut results = Results::default();
+        let mut add = |contender, value| results.add(Mode::Window1, contender, Metric::Cpu, value);
+        for (ours, limit) in [(2.0, 1.0), (9.0, 3.0), (4.0, 4.0)] {
+            add(Contender::SlimyRt, ours);
+            add(Contender::Limit, limit);
+        }
+        let median = results.median(Mode::Window1, Contender::SlimyRt, Metric::Cpu);
+        let ratio = results.ratio(
+            Mode::Window1,
+            Contender::SlimyRt,
+            Contender::Limit,
+            Metric::Cpu,
+        );
+        assert_eq!((median, ratio), (Some(4.0), Some(2.0)));
+        assert_eq!(
+            results.median(Mode::Idle, Contender::Limit, Metric::Cpu),
+            None
+        );
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!(
+            (thousands(1_234_567.4), thousands(12.0)),
+            ("1,234,567".to_owned(), "12".to_owned())
+        );
+    }
+}
