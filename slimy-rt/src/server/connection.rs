@@ -162,8 +162,8 @@ fn handshake_data<'a>(core: &Core, id: &'a EngineId, upgrade: bool) -> Handshake
 }
 
 impl Connection {
-    /// Runs until the connection is over and its handlers have ended.
-    pub(crate) async fn run(mut self) {
+    /// Runs until the connection is over and its handlers have ended. No async function: its future would hold the connection twice.
+    pub(crate) fn run(mut self) -> impl Future<Output = ()> + Send {
         if self.core.is_closing() {
             // It came while the server began to shut down, and was told by nobody.
             self.close(
@@ -172,7 +172,7 @@ impl Connection {
                 Instant::now(),
             );
         }
-        poll_fn(|cx| self.poll(cx)).await;
+        poll_fn(move |cx| self.poll(cx))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {

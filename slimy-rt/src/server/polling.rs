@@ -186,11 +186,14 @@ impl Polling {
     }
 }
 
-/// Copies a text that is small beside the buffer it is a part of: a queued event must not pin much more than is counted for it.
+/// Copies what is small beside the buffer it is a part of: a queued event must not pin much more than is counted for it.
 pub(crate) fn unpinned(packet: Packet, buffer: usize) -> Packet {
     match packet {
         Packet::Message(text) if text.len() < buffer / 2 => {
             Packet::Message(ByteString::from(&*text))
+        }
+        Packet::Binary(bytes) if bytes.len() < buffer / 2 => {
+            Packet::Binary(Bytes::copy_from_slice(&bytes))
         }
         packet => packet,
     }

@@ -163,12 +163,15 @@ impl SocketIoService {
                 Ok(opening) => {
                     let within = self.core.config.upgrade_timeout;
                     let upgraded = hyper::upgrade::on(&mut request);
-                    let stats = Arc::clone(&self.core.stats);
+                    let core = Arc::clone(&self.core);
                     self.core.tasks.spawn(async move {
                         match tokio::time::timeout(within, upgraded).await {
-                            Ok(Ok(upgraded)) => Box::pin(opening.websocket(upgraded).run()).await,
+                            // A task of its own: this one is larger, and what it waited with is no longer needed.
+                            Ok(Ok(upgraded)) => {
+                                core.tasks.spawn(opening.websocket(upgraded).run());
+                            }
                             Ok(Err(error)) => tracing::debug!(%error, "an upgrade failed"),
-                            Err(_) => stats.reached(Bound::UpgradeTimeout),
+                            Err(_) => core.stats.reached(Bound::UpgradeTimeout),
                         }
                     });
                     switching(accept)

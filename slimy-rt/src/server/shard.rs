@@ -1,20 +1,21 @@
 //! A task that owns its connections' pending output and room members.
 //!
 //! Everything that changes either is a [`Job`] in the shard's one queue, so what a program says in order happens in order. A turn applies waiting
-//! jobs, which only append shared frames, and then writes each touched connection once with all that is pending for it.
+//! jobs, which append shared frames, and then writes each touched connection once with all that is pending for it. A broadcast that nothing
+//! else waits beside is written straight to its members instead.
 
-mod outlet;
+mod delivery;
+mod entry;
+mod mailbox;
+mod membership;
 mod queue;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use smallvec::SmallVec;
 
-use self::outlet::{Entry, Flow};
-pub(crate) use self::{
-    outlet::{Mailbox, Outlet},
-    queue::Queue,
-};
+use self::{delivery::Wave, entry::Entry};
+pub(crate) use self::{entry::Outlet, mailbox::Mailbox, queue::Queue};
 use super::{
     link::{Key, LinkRef},
     stats::Stats,
@@ -89,6 +90,8 @@ pub(crate) struct Shard {
     connections: Vec<Option<Entry>>,
     rooms: Vec<Vec<u32>>,
     dirty: VecDeque<u32>,
+    /// A broadcast that is being written.
+    wave: Option<Wave>,
     /// Marks connections that a delivery has reached already, or must not reach.
     stamp: u64,
     /// Bytes that a connection may have pending after its socket took no more.
@@ -104,6 +107,7 @@ impl Shard {
             connections: Vec::new(),
             rooms: Vec::new(),
             dirty: VecDeque::new(),
+            wave: None,
             stamp: 0,
             budget,
         }
@@ -119,8 +123,9 @@ impl Shard {
                     self.became_writable(key);
                 }
                 self.apply(&mut jobs);
-                self.write();
-                if jobs.is_empty() && self.dirty.is_empty() {
+                self.write_dirty();
+                self.write_wave();
+                if jobs.is_empty() && self.dirty.is_empty() && self.wave.is_none() {
                     break;
                 }
                 // `try_write` spends no scheduler budget by itself, so that others would starve.
@@ -169,16 +174,26 @@ impl Shard {
                     self.touch(key.slot);
                 }
             }
-            Job::Broadcast(delivery) => self.broadcast(&delivery, turn),
-            Job::Join { key, room } => self.join(key, room),
-            Job::Leave { key, room } => self.leave(key, room),
+            Job::Broadcast(delivery) => self.broadcast(delivery, turn),
+            Job::Join { key, room } => {
+                self.settle(turn);
+                self.join(key, room);
+            }
+            Job::Leave { key, room } => {
+                self.settle(turn);
+                self.leave(key, room);
+            }
             Job::Close { key, last } => {
+                self.reach(key, turn);
                 if let Some(entry) = self.entry(key) {
                     entry.close(last);
                     self.touch(key.slot);
                 }
             }
-            Job::Remove { key } => self.remove(key),
+            Job::Remove { key } => {
+                self.settle(turn);
+                self.remove(key);
+            }
         }
     }
 
@@ -196,127 +211,6 @@ impl Shard {
         }
     }
 
-    fn append(&mut self, key: Key, frame: &Arc<Frame>, volatile: bool, turn: &mut Turn) {
-        if self.entry(key).is_some() {
-            self.append_to(key.slot, frame, volatile, turn);
-        }
-    }
-
-    fn append_to(&mut self, slot: u32, frame: &Arc<Frame>, volatile: bool, turn: &mut Turn) {
-        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
-            return;
-        };
-        match entry.append(frame, volatile, self.budget) {
-            Flow::Appended => {
-                turn.appended += 1;
-                turn.full |= entry.unwritten() > BYTES_PER_TURN && !entry.is_blocked();
-                if entry.mark_dirty() {
-                    self.dirty.push_back(slot);
-                }
-            }
-            Flow::Dropped => self.stats.add_volatile_dropped(),
-            Flow::TooSlow => self.stats.add_slow_consumer(),
-            Flow::Dead => {}
-        }
-    }
-
-    fn broadcast(&mut self, delivery: &Delivery, turn: &mut Turn) {
-        let (frame, volatile) = (&delivery.frame, delivery.volatile);
-        // One room and no exception: nobody can be reached twice.
-        let single = delivery.to.len() == 1 && delivery.except.is_empty();
-        self.stamp += 1;
-        for target in &delivery.except {
-            self.for_each(*target, |shard, slot| {
-                shard.stamp_once(slot);
-            });
-        }
-        for target in &delivery.to {
-            self.for_each(*target, |shard, slot| {
-                if single || shard.stamp_once(slot) {
-                    shard.append_to(slot, frame, volatile, turn);
-                }
-            });
-        }
-    }
-
-    /// Marks a connection with the current stamp; says whether it was not marked yet.
-    fn stamp_once(&mut self, slot: u32) -> bool {
-        let stamp = self.stamp;
-        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
-            return false;
-        };
-        std::mem::replace(&mut entry.stamp, stamp) != stamp
-    }
-
-    fn for_each(&mut self, target: Target, mut each: impl FnMut(&mut Self, u32)) {
-        match target {
-            Target::Room(room) => {
-                let Some(members) = self.rooms.get_mut(room as usize) else {
-                    return;
-                };
-                let members = std::mem::take(members);
-                for &slot in &members {
-                    each(self, slot);
-                }
-                self.rooms[room as usize] = members;
-            }
-            Target::One(key) => {
-                if key.shard == self.index && self.entry(key).is_some() {
-                    each(self, key.slot);
-                }
-            }
-        }
-    }
-
-    fn join(&mut self, key: Key, room: RoomKey) {
-        let index = room as usize;
-        if self.rooms.len() <= index {
-            self.rooms.resize_with(index + 1, Vec::new);
-        }
-        let position = self.rooms[index].len() as u32;
-        let Some(entry) = self.entry(key) else { return };
-        entry.rooms.push((room, position));
-        self.rooms[index].push(key.slot);
-    }
-
-    fn leave(&mut self, key: Key, room: RoomKey) {
-        let Some(entry) = self.entry(key) else { return };
-        let Some(at) = entry.rooms.iter().position(|(r, _)| *r == room) else {
-            return;
-        };
-        let (_, position) = entry.rooms.swap_remove(at);
-        self.take_member(room, position);
-    }
-
-    /// Takes a member out of a room's list; the last one moves into its place.
-    fn take_member(&mut self, room: RoomKey, position: u32) {
-        let members = &mut self.rooms[room as usize];
-        let last = members.len() as u32 - 1;
-        members.swap_remove(position as usize);
-        if members.is_empty() {
-            *members = Vec::new();
-        } else if members.capacity() > 64 && members.len() * 4 < members.capacity() {
-            members.shrink_to(members.len() * 2);
-        }
-        if position == last {
-            return;
-        }
-        let moved = members[position as usize];
-        if let Some(Some(entry)) = self.connections.get_mut(moved as usize)
-            && let Some(place) = entry.rooms.iter_mut().find(|place| **place == (room, last))
-        {
-            place.1 = position;
-        }
-    }
-
-    fn remove(&mut self, key: Key) {
-        let Some(entry) = self.entry(key) else { return };
-        for (room, position) in std::mem::take(&mut entry.rooms) {
-            self.take_member(room, position);
-        }
-        self.connections[key.slot as usize] = None;
-    }
-
     fn became_writable(&mut self, key: Key) {
         if let Some(entry) = self.entry(key) {
             entry.unblock();
@@ -324,13 +218,13 @@ impl Shard {
         }
     }
 
-    fn write(&mut self) {
+    fn write_dirty(&mut self) {
         for _ in 0..WRITES_PER_TURN {
             let Some(slot) = self.dirty.pop_front() else {
                 return;
             };
             if let Some(Some(entry)) = self.connections.get_mut(slot as usize) {
-                entry.write(&self.queue);
+                entry.write_dirty(&self.queue);
             }
         }
     }

@@ -4,6 +4,7 @@ mod meter;
 mod writer;
 
 use std::{
+    cell::RefCell,
     io,
     pin::Pin,
     sync::Arc,
@@ -31,10 +32,12 @@ pub(crate) use self::writer::Writer;
 use super::{link::LinkRef, polling::unpinned, sequencer::Sequencer, shard::Job};
 use crate::protocol::{DisconnectReason, Frame, engine::Packet};
 
-/// What the reader asks for at once. An idle connection keeps a buffer of this size.
-const READ_BUFFER: usize = 1024;
-/// After a larger message, the buffers that it made grow are given back.
-const KEPT_BUFFER: usize = 16 * 1024;
+/// What the first read of a burst takes. The buffer is lent by the thread: a connection that is between two messages has none.
+const LENT_BUFFER: usize = 16 * 1024;
+/// What is asked for at once while a message is incomplete.
+const READ_BUFFER: usize = 4 * 1024;
+/// How much a small packet may pin of the buffer that it came in.
+const PINNED_BYTES: usize = 1024;
 /// How much of its own the reader may have waiting for the shard. Without it, a flood of pings that reads no pongs would fill memory.
 const MAX_CONTROL_BYTES: usize = 2 * 1024;
 
@@ -46,13 +49,20 @@ pub(crate) const TOO_MANY_FRAGMENTS: u16 = 1008;
 /// How much of a peer that does not stop sending is read after its connection was closed.
 const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
 
+thread_local! {
+    static LENT: RefCell<Box<[u8]>> = RefCell::new(vec![0; LENT_BUFFER].into());
+}
+
 /// The reading side of a WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    context: WebSocketContext,
+    /// There while a message is incomplete or bytes wait to be looked at: most connections are idle.
+    context: Option<Box<WebSocketContext>>,
     io: Io,
     meter: Meter,
     max_payload: usize,
+    /// How much the burst brought that is being looked at.
+    burst: usize,
     /// What was read and forgotten since the connection is closing.
     drained: usize,
 }
@@ -123,39 +133,48 @@ impl WebSocket {
                 (Io::Other(read), Writer::task(write), Bytes::new())
             }
         };
-        let mut meter = Meter::new(max_payload, max_fragments);
+        let mut websocket = Self {
+            context: None,
+            io,
+            meter: Meter::new(max_payload, max_fragments),
+            max_payload,
+            burst: 0,
+            drained: 0,
+        };
         // What came with the request counts too; a violation in it shows at the next read.
-        let good = meter.observe(&read);
-        // Copied: the slice would pin the HTTP parser's whole buffer.
-        let context = WebSocketContext::from_partially_read(
-            read[..good].to_vec(),
-            Role::Server,
-            Some(config(max_payload)),
-        );
-        (
-            Self {
-                context,
-                io,
-                meter,
-                max_payload,
-                drained: 0,
-            },
-            writer,
-        )
+        if !read.is_empty() {
+            websocket.begin(&read);
+        }
+        (websocket, writer)
     }
 
     /// Allows larger messages from now on.
     pub(crate) fn set_max_payload(&mut self, max_payload: usize) {
         self.max_payload = max_payload;
         self.meter.set_max_payload(max_payload);
-        self.context.set_config(|c| *c = config(max_payload));
+        if let Some(context) = &mut self.context {
+            context.set_config(|c| *c = config(max_payload));
+        }
     }
 
     /// The next thing that came.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
+        if self.context.is_none() {
+            match self.poll_burst(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(Read::End(end)),
+            }
+        }
         let Self {
-            context, io, meter, ..
-        } = self;
+            context: Some(context),
+            io,
+            meter,
+            ..
+        } = self
+        else {
+            return Poll::Pending;
+        };
         let result = context.read(&mut Stream {
             io,
             meter,
@@ -170,25 +189,60 @@ impl WebSocket {
                 },
                 Err(_) => Read::Malformed,
             },
-            Ok(Message::Binary(bytes)) => Read::Packet(Packet::Binary(bytes)),
+            Ok(Message::Binary(bytes)) => {
+                Read::Packet(unpinned(Packet::Binary(bytes), self.buffered()))
+            }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Read::Control,
             Ok(Message::Close(_)) => {
                 self.flush(cx, answers);
                 Read::End(End::GONE)
             }
             Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.shrink(cx, answers);
+                self.rest(cx, answers);
                 return Poll::Pending;
             }
             Err(e) => Read::End(end_of(&e)),
         })
     }
 
+    /// Reads what there is into the thread's buffer.
+    fn poll_burst(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        LENT.with_borrow_mut(|lent| {
+            let mut buffer = ReadBuf::new(lent);
+            Poll::Ready(match self.io.poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Err(End::GONE),
+                Poll::Ready(Ok(())) => {
+                    self.begin(buffer.filled());
+                    Ok(())
+                }
+                Poll::Ready(Err(error)) => Err(end_of(&error.into())),
+            })
+        })
+    }
+
+    /// Looks at the first bytes of a burst. Copied, since the buffer is another's: the thread's, or the HTTP parser's.
+    fn begin(&mut self, bytes: &[u8]) {
+        let good = self.meter.observe(bytes);
+        self.burst = bytes.len();
+        self.context = Some(Box::new(WebSocketContext::from_partially_read(
+            bytes[..good].to_vec(),
+            Role::Server,
+            Some(config(self.max_payload)),
+        )));
+    }
+
     /// Hands what the reader has to say to the shard. Says whether nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> bool {
         let Self {
-            context, io, meter, ..
-        } = self;
+            context: Some(context),
+            io,
+            meter,
+            ..
+        } = self
+        else {
+            return true;
+        };
         context
             .flush(&mut Stream {
                 io,
@@ -217,18 +271,16 @@ impl WebSocket {
 
     /// How large the buffer may be that a message is a part of; nothing is said of small ones.
     fn buffered(&self) -> usize {
-        Some(self.meter.largest())
-            .filter(|largest| *largest > KEPT_BUFFER)
+        Some(self.meter.largest().max(self.burst))
+            .filter(|largest| *largest > PINNED_BYTES)
             .unwrap_or(0)
     }
 
-    /// Gives grown buffers back, when nothing is in them.
-    fn shrink(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
-        if self.meter.largest() > KEPT_BUFFER
-            && self.meter.is_between_messages()
-            && self.flush(cx, answers)
-        {
-            self.context = WebSocketContext::new(Role::Server, Some(config(self.max_payload)));
+    /// Gives the buffers back, when nothing is in them.
+    fn rest(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
+        if self.meter.is_between_messages() && self.flush(cx, answers) {
+            self.context = None;
+            self.burst = 0;
             self.meter.forget_largest();
         }
     }

@@ -1,22 +1,18 @@
-//! Where one connection's output goes, and what of it is pending.
+//! One connection in a shard: where its output goes, and what of it is pending.
 
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
-use futures_util::task::AtomicWaker;
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
-    super::{
-        link::{Command, Key, LinkRef},
-        lock,
-    },
-    Queue, RoomKey,
+    super::link::{Command, Key, LinkRef},
+    Mailbox, Queue, RoomKey,
 };
 use crate::protocol::Frame;
 
@@ -34,138 +30,12 @@ pub(crate) enum Outlet {
     Nowhere,
 }
 
-/// Frames for a writer that is not the shard.
-#[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    inner: Mutex<Letters>,
-    waker: AtomicWaker,
-}
-
-#[derive(Debug, Default)]
-struct Letters {
-    frames: VecDeque<Arc<Frame>>,
-    bytes: usize,
-    sealed: bool,
-    aborted: bool,
-    /// How much of what was pushed since the last `take_control` is the reader's own.
-    control: usize,
-}
-
-impl Mailbox {
-    /// Takes the next frame.
-    pub(crate) fn pop(&self) -> Option<Arc<Frame>> {
-        let mut inner = lock(&self.inner);
-        let frame = inner.frames.pop_front()?;
-        inner.bytes -= frame.len();
-        Some(frame)
-    }
-
-    /// Takes the next frame, but not the one that was sealed in.
-    pub(crate) fn pop_before_last(&self) -> Option<Arc<Frame>> {
-        let mut inner = lock(&self.inner);
-        if inner.sealed && inner.frames.len() == 1 {
-            return None;
-        }
-        let frame = inner.frames.pop_front()?;
-        inner.bytes -= frame.len();
-        Some(frame)
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn is_done(&self) -> bool {
-        let inner = lock(&self.inner);
-        inner.sealed && inner.frames.is_empty()
-    }
-
-    /// Whether the last frame is in.
-    pub(crate) fn is_sealed(&self) -> bool {
-        lock(&self.inner).sealed
-    }
-
-    /// Control bytes that have been taken, once no frame is left.
-    pub(crate) fn take_control(&self) -> usize {
-        let mut inner = lock(&self.inner);
-        if inner.frames.is_empty() {
-            std::mem::take(&mut inner.control)
-        } else {
-            0
-        }
-    }
-
-    /// Adds what the reader itself answers; the reader bounds it.
-    pub(super) fn push_control(&self, frame: Arc<Frame>) {
-        {
-            let mut inner = lock(&self.inner);
-            inner.control += frame.len();
-            if !inner.sealed {
-                inner.bytes += frame.len();
-                inner.frames.push_back(frame);
-            }
-        }
-        self.waker.wake();
-    }
-
-    /// Whether there is nothing to take.
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.inner).frames.is_empty()
-    }
-
-    /// Whom to wake when a frame or the end comes.
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
-    }
-
-    /// Whether nobody wants the frames any more.
-    pub(crate) fn is_aborted(&self) -> bool {
-        lock(&self.inner).aborted
-    }
-
-    /// Drops the frames and ends the writer.
-    pub(crate) fn abort(&self) {
-        {
-            let mut inner = lock(&self.inner);
-            *inner = Letters {
-                sealed: true,
-                aborted: true,
-                ..Letters::default()
-            };
-        }
-        self.waker.wake();
-    }
-
-    /// Adds a frame unless that would exceed `budget`.
-    pub(crate) fn push(&self, frame: &Arc<Frame>, budget: usize) -> bool {
-        {
-            let mut inner = lock(&self.inner);
-            if inner.bytes + frame.len() > budget {
-                return false;
-            }
-            if inner.sealed {
-                return true;
-            }
-            inner.bytes += frame.len();
-            inner.frames.push_back(Arc::clone(frame));
-        }
-        self.waker.wake();
-        true
-    }
-
-    fn seal(&self, last: Option<Arc<Frame>>) {
-        {
-            let mut inner = lock(&self.inner);
-            if !inner.sealed {
-                inner.bytes += last.as_ref().map_or(0, |f| f.len());
-                inner.frames.extend(last);
-            }
-            inner.sealed = true;
-        }
-        self.waker.wake();
-    }
-}
-
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
+    /// It is in the socket.
+    Written,
+    /// It waits for its turn.
     Appended,
     /// A volatile frame for a connection whose budget is used up.
     Dropped,
@@ -176,66 +46,121 @@ pub(super) enum Flow {
 }
 
 /// One connection in a shard.
+///
+/// A broadcast touches this of each member and nothing else, as long as the sockets take everything at once: it is kept small, since
+/// between two members the kernel has used the cache for itself.
 #[derive(Debug)]
 pub(super) struct Entry {
-    key: Key,
-    pub(super) stamp: u64,
     outlet: Outlet,
+    /// The last delivery that has reached this connection, or must not.
+    stamp: u64,
+    generation: u32,
+    /// Something is pending: what comes next has to wait behind it.
+    behind: bool,
+    /// It is on the list of those to write.
+    dirty: bool,
+    /// The socket took no more; only then does the budget count.
+    blocked: bool,
+    closing: bool,
+    rest: Box<Rest>,
+}
+
+/// What is needed less often.
+#[derive(Debug)]
+struct Rest {
+    key: Key,
+    link: LinkRef,
+    /// The room's number, and this connection's place in its list.
+    rooms: SmallVec<[(RoomKey, u32); 4]>,
     pending: VecDeque<Arc<Frame>>,
     /// Bytes of `pending` that are not written.
     unwritten: usize,
     /// Bytes of the first pending frame that are written.
     written_of_first: usize,
-    dirty: bool,
-    /// The socket took no more; only then does the budget count.
-    blocked: bool,
-    closing: bool,
-    /// The room's number, and this connection's place in its list.
-    pub(super) rooms: SmallVec<[(RoomKey, u32); 4]>,
-    link: LinkRef,
-    /// Made when the socket blocks for the first time.
-    writable: Option<Waker>,
     /// Control bytes at the end of `pending`, given back to the reader when written.
     control: usize,
+    /// Made when the socket blocks for the first time.
+    writable: Option<Waker>,
 }
 
 impl Entry {
     pub(super) fn new(key: Key, link: LinkRef, outlet: Outlet) -> Self {
         Self {
-            key,
-            stamp: 0,
             outlet,
-            pending: VecDeque::new(),
-            unwritten: 0,
-            written_of_first: 0,
+            stamp: 0,
+            generation: key.generation,
+            behind: false,
             dirty: false,
             blocked: false,
             closing: false,
-            rooms: SmallVec::new(),
-            link,
-            writable: None,
-            control: 0,
+            rest: Box::new(Rest {
+                key,
+                link,
+                rooms: SmallVec::new(),
+                pending: VecDeque::new(),
+                unwritten: 0,
+                written_of_first: 0,
+                control: 0,
+                writable: None,
+            }),
         }
     }
 
     pub(super) fn generation(&self) -> u32 {
-        self.key.generation
+        self.generation
     }
 
-    pub(super) fn unwritten(&self) -> usize {
-        self.unwritten
+    pub(super) fn rooms(&self) -> &[(RoomKey, u32)] {
+        &self.rest.rooms
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked
+    pub(super) fn rooms_mut(&mut self) -> &mut SmallVec<[(RoomKey, u32); 4]> {
+        &mut self.rest.rooms
+    }
+
+    /// Bytes that wait although the socket may take them.
+    pub(super) fn collected(&self) -> usize {
+        if self.blocked { 0 } else { self.rest.unwritten }
     }
 
     pub(super) fn mark_dirty(&mut self) -> bool {
         !std::mem::replace(&mut self.dirty, true)
     }
 
+    /// Marks it as reached by a delivery; says whether it was not yet.
+    pub(super) fn stamp_once(&mut self, stamp: u64) -> bool {
+        std::mem::replace(&mut self.stamp, stamp) != stamp
+    }
+
     pub(super) fn unblock(&mut self) {
         self.blocked = false;
+    }
+
+    /// Writes the frame at once when nothing is before it, and appends it otherwise.
+    pub(super) fn deliver(
+        &mut self,
+        frame: &Arc<Frame>,
+        volatile: bool,
+        budget: usize,
+        queue: &Arc<Queue>,
+    ) -> Flow {
+        let Outlet::Tcp(socket) = &self.outlet else {
+            return self.append(frame, volatile, budget);
+        };
+        if self.behind || self.closing {
+            return self.append(frame, volatile, budget);
+        }
+        match socket.try_write(frame.websocket()) {
+            Ok(written) if written == frame.len() => return Flow::Written,
+            Ok(written) => {
+                self.push(Arc::clone(frame));
+                self.advance(written);
+            }
+            // Whatever it is, writing again finds it.
+            Err(_) => self.push(Arc::clone(frame)),
+        }
+        self.write(queue);
+        Flow::Written
     }
 
     pub(super) fn append(&mut self, frame: &Arc<Frame>, volatile: bool, budget: usize) -> Flow {
@@ -250,7 +175,7 @@ impl Entry {
                 }
                 false
             }
-            Outlet::Tcp(_) => !self.blocked || self.unwritten + frame.len() <= budget,
+            Outlet::Tcp(_) => !self.blocked || self.rest.unwritten + frame.len() <= budget,
         };
         if fits {
             self.push(Arc::clone(frame));
@@ -267,17 +192,18 @@ impl Entry {
     pub(super) fn push_control(&mut self, frame: Arc<Frame>) {
         match &self.outlet {
             Outlet::Tcp(_) if !self.closing => {
-                self.control += frame.len();
+                self.rest.control += frame.len();
                 self.push(frame);
             }
             Outlet::Mailbox(mailbox) => mailbox.push_control(frame),
-            Outlet::Tcp(_) | Outlet::Nowhere => self.link.release_control(frame.len()),
+            Outlet::Tcp(_) | Outlet::Nowhere => self.rest.link.release_control(frame.len()),
         }
     }
 
     fn push(&mut self, frame: Arc<Frame>) {
-        self.unwritten += frame.len();
-        self.pending.push_back(frame);
+        self.behind = true;
+        self.rest.unwritten += frame.len();
+        self.rest.pending.push_back(frame);
     }
 
     /// Sends what is left in the old mailbox, and everything later, to the new outlet.
@@ -310,24 +236,28 @@ impl Entry {
                 }
             }
             Outlet::Mailbox(mailbox) => mailbox.seal(last),
-            Outlet::Nowhere => self.link.set_flushed(),
+            Outlet::Nowhere => self.rest.link.set_flushed(),
+        }
+    }
+
+    /// Writes what is pending for one that is on the list of those to write.
+    pub(super) fn write_dirty(&mut self, queue: &Arc<Queue>) {
+        self.dirty = false;
+        if !self.blocked {
+            self.write(queue);
         }
     }
 
     /// Writes until nothing is pending or the socket takes no more.
-    pub(super) fn write(&mut self, queue: &Arc<Queue>) {
-        self.dirty = false;
-        if self.blocked {
-            return;
-        }
+    fn write(&mut self, queue: &Arc<Queue>) {
         loop {
             let Outlet::Tcp(socket) = &self.outlet else {
                 return;
             };
-            if self.pending.is_empty() {
+            if self.rest.pending.is_empty() {
                 return self.drained();
             }
-            match write_some(socket, &self.pending, self.written_of_first) {
+            match write_some(socket, &self.rest.pending, self.rest.written_of_first) {
                 Ok(0) => return self.fail(false),
                 Ok(written) => self.advance(written),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -346,8 +276,8 @@ impl Entry {
         let Outlet::Tcp(socket) = &self.outlet else {
             return false;
         };
-        let key = self.key;
-        let waker = self.writable.get_or_insert_with(|| {
+        let key = self.rest.key;
+        let waker = self.rest.writable.get_or_insert_with(|| {
             Arc::new(Writable {
                 queue: Arc::clone(queue),
                 key,
@@ -371,31 +301,34 @@ impl Entry {
     }
 
     fn advance(&mut self, mut written: usize) {
-        self.unwritten -= written;
-        while let Some(first) = self.pending.front() {
-            let left = first.len() - self.written_of_first;
+        let rest = &mut *self.rest;
+        rest.unwritten -= written;
+        while let Some(first) = rest.pending.front() {
+            let left = first.len() - rest.written_of_first;
             if written < left {
-                self.written_of_first += written;
+                rest.written_of_first += written;
                 return;
             }
             written -= left;
-            self.written_of_first = 0;
-            self.pending.pop_front();
+            rest.written_of_first = 0;
+            rest.pending.pop_front();
         }
     }
 
     fn drained(&mut self) {
+        self.behind = false;
+        let rest = &mut *self.rest;
         // A burst's room is given back, or every connection would keep its largest.
-        if self.pending.capacity() > MAX_SLICES {
-            self.pending = VecDeque::new();
+        if rest.pending.capacity() > MAX_SLICES {
+            rest.pending = VecDeque::new();
         }
-        if self.control > 0 {
-            self.link.release_control(std::mem::take(&mut self.control));
+        if rest.control > 0 {
+            rest.link.release_control(std::mem::take(&mut rest.control));
         }
         if self.closing {
             // Dropping the half shuts the writing side down.
             self.outlet = Outlet::Nowhere;
-            self.link.set_flushed();
+            self.rest.link.set_flushed();
         }
     }
 
@@ -404,11 +337,13 @@ impl Entry {
             mailbox.abort();
         }
         self.outlet = Outlet::Nowhere;
-        self.pending = VecDeque::new();
-        self.unwritten = 0;
-        self.written_of_first = 0;
-        self.link.send(Command::WriteFailed { slow });
-        self.link.set_flushed();
+        self.behind = false;
+        let rest = &mut *self.rest;
+        rest.pending = VecDeque::new();
+        rest.unwritten = 0;
+        rest.written_of_first = 0;
+        rest.link.send(Command::WriteFailed { slow });
+        rest.link.set_flushed();
     }
 }
 
