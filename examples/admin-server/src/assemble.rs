@@ -39,9 +39,8 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
     let sessions = MemorySessionStore::new();
     let sessions_file = load_users(&settings.users, &sessions)?;
 
-    let mut chat = Chat::new(settings.chat)
-        .sessions(sessions.clone())
-        .stop_on(stop);
+    // The sessions are this node's alone, and of message ids the chat itself knows as much.
+    let mut chat = Chat::new(settings.chat).stop_on(stop);
     if let Some(bot) = settings.bot {
         chat = chat.bot(bot);
     }

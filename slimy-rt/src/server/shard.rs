@@ -217,17 +217,6 @@ impl Shard {
             self.touch(key.slot);
         }
     }
-
-    fn write_dirty(&mut self) {
-        for _ in 0..WRITES_PER_TURN {
-            let Some(slot) = self.dirty.pop_front() else {
-                return;
-            };
-            if let Some(Some(entry)) = self.connections.get_mut(slot as usize) {
-                entry.write_dirty(&self.queue);
-            }
-        }
-    }
 }
 
 /// What a turn has appended so far.

@@ -6,11 +6,16 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{
     BYTES_PER_TURN, Delivery, Key, Shard, Target, Turn, WRITES_PER_TURN,
     entry::{Entry, Flow},
 };
 use crate::protocol::Frame;
+
+/// How many connections are looked at together before they are written to.
+const WARMED: usize = 16;
 
 /// A broadcast on its way.
 #[derive(Debug)]
@@ -32,7 +37,10 @@ impl Shard {
             member: 0,
         };
         // Those who must not get it count as reached.
-        while self.next(&mut except, |delivery| &delivery.except).is_some() {}
+        while self
+            .next(&mut except, |delivery| &delivery.except)
+            .is_some()
+        {}
         let wave = Wave {
             delivery: except.delivery,
             target: 0,
@@ -90,28 +98,62 @@ impl Shard {
         self.came_to(slot, flow);
     }
 
+    /// Writes a bounded number of those that have something pending.
+    pub(super) fn write_dirty(&mut self) {
+        for _ in 0..WRITES_PER_TURN / WARMED {
+            let count = WARMED.min(self.dirty.len());
+            let slots: SmallVec<[u32; WARMED]> = self.dirty.drain(..count).collect();
+            self.warm(&slots);
+            for slot in slots {
+                if let Some(Some(entry)) = self.connections.get_mut(slot as usize) {
+                    entry.write_dirty(&self.queue);
+                }
+            }
+        }
+    }
+
     /// Goes on with the wave for a bounded number of writes.
     pub(super) fn write_wave(&mut self) {
         let Some(mut wave) = self.wave.take() else {
             return;
         };
-        let mut delivered = 0;
-        for _ in 0..WRITES_PER_TURN {
-            let Some(slot) = self.next(&mut wave, |delivery| &delivery.to) else {
-                return self.stats.add_deliveries(delivered);
-            };
-            let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
-                continue;
-            };
-            let Delivery {
-                frame, volatile, ..
-            } = &*wave.delivery;
-            let flow = entry.deliver(frame, *volatile, self.budget, &self.queue);
-            delivered += usize::from(matches!(flow, Flow::Written | Flow::Appended));
-            self.came_to(slot, flow);
+        let (mut delivered, mut is_over) = (0, false);
+        for _ in 0..WRITES_PER_TURN / WARMED {
+            let mut slots: SmallVec<[u32; WARMED]> = SmallVec::new();
+            while slots.len() < WARMED && !is_over {
+                match self.next(&mut wave, |delivery| &delivery.to) {
+                    Some(slot) => slots.push(slot),
+                    None => is_over = true,
+                }
+            }
+            self.warm(&slots);
+            for slot in slots {
+                delivered += usize::from(self.write_to(slot, &wave.delivery));
+            }
         }
         self.stats.add_deliveries(delivered);
-        self.wave = Some(wave);
+        if !is_over {
+            self.wave = Some(wave);
+        }
+    }
+
+    /// Brings what the next writes need into the cache, all at once: one after the other, each would wait for memory by itself.
+    fn warm(&self, slots: &[u32]) {
+        for slot in slots {
+            if let Some(Some(entry)) = self.connections.get(*slot as usize) {
+                entry.warm();
+            }
+        }
+    }
+
+    /// Says whether the frame was taken.
+    fn write_to(&mut self, slot: u32, delivery: &Delivery) -> bool {
+        let Some(Some(entry)) = self.connections.get_mut(slot as usize) else {
+            return false;
+        };
+        let flow = entry.deliver(&delivery.frame, delivery.volatile, self.budget, &self.queue);
+        self.came_to(slot, flow);
+        matches!(flow, Flow::Written | Flow::Appended)
     }
 
     fn came_to(&mut self, slot: u32, flow: Flow) {
