@@ -56,7 +56,11 @@ impl Contender {
             Self::Limit => "limit".to_owned(),
             Self::SlimyRt => "slimy-rt".to_owned(),
             Self::Socketioxide => format!("socketioxide {}", version("SOCKETIOXIDE_VERSION")),
-            Self::SocketIo => format!("socket.io {} (Node)", version("SOCKET_IO_VERSION")),
+            Self::SocketIo => format!(
+                "socket.io {}, Node {}",
+                version("SOCKET_IO_VERSION"),
+                version("NODE_VERSION")
+            ),
         }
     }
 

@@ -127,13 +127,8 @@ impl Results {
     }
 
     pub(crate) fn median(&self, mode: Mode, contender: Contender, metric: Metric) -> Option<f64> {
-        let values = self.sorted(mode, contender, metric);
-        let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
-        match values.len() {
-            0 => None,
-            _ if odd => Some(values[half]),
-            _ => Some((values[half - 1] + values[half]) / 2.0),
-        }
+        let values = self.rounds(mode, contender, metric);
+        (!values.is_empty()).then(|| median(values.into_iter()))
     }
 
     /// The least and the most.
@@ -143,8 +138,9 @@ impl Results {
         contender: Contender,
         metric: Metric,
     ) -> Option<(f64, f64)> {
-        let values = self.sorted(mode, contender, metric);
-        Some((*values.first()?, *values.last()?))
+        let values = self.rounds(mode, contender, metric);
+        let least = values.iter().copied().min_by(f64::total_cmp)?;
+        Some((least, values.into_iter().max_by(f64::total_cmp)?))
     }
 
     /// The median of the ratios to `other`, round by round: what drifts on a machine touches both sides of each.
@@ -155,20 +151,10 @@ impl Results {
         other: Contender,
         metric: Metric,
     ) -> Option<f64> {
-        let (ours, theirs) = (
-            self.rounds(mode, contender, metric),
-            self.rounds(mode, other, metric),
-        );
-        let mut ratios: Vec<f64> = ours
-            .iter()
-            .zip(&theirs)
-            .map(|(ours, theirs)| ours / theirs)
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        match ratios.len() {
-            0 => None,
-            len => Some((ratios[(len - 1) / 2] + ratios[len / 2]) / 2.0),
-        }
+        let ours = self.rounds(mode, contender, metric);
+        let theirs = self.rounds(mode, other, metric);
+        let ratios = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs);
+        (!ours.is_empty() && !theirs.is_empty()).then(|| median(ratios))
     }
 
     fn rounds(&self, mode: Mode, contender: Contender, metric: Metric) -> Vec<f64> {
@@ -181,12 +167,15 @@ impl Results {
             .map(|(.., value)| *value)
             .collect()
     }
+}
 
-    fn sorted(&self, mode: Mode, contender: Contender, metric: Metric) -> Vec<f64> {
-        let mut values = self.rounds(mode, contender, metric);
-        values.sort_by(f64::total_cmp);
-        values
-    }
+/// The middle one, or between the two in the middle. Of nothing it is not a number.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
+    let len = values.len();
+    (middle(len.saturating_sub(1) / 2) + middle(len / 2)) / 2.0
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub(crate) const TARGETS: [Target; 12] = [
         1.2,
     ),
     at_most(
-        "1,000 rooms of 10: CPU per delivery, × one room's",
+        "1,000 rooms of 10: CPU per delivery, × one room of 10,000",
         Value::Plain(Mode::Rooms, Metric::AgainstOneRoom),
         1.3,
         1.1,

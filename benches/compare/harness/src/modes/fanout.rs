@@ -7,7 +7,7 @@ use crate::{
     contender::{self, Contender},
     field::{Field, Figures, Load},
     process,
-    results::{Metric, Mode, Results},
+    results::{Metric, Mode, Results, median},
 };
 
 const CLIENTS: usize = 1_000;
@@ -22,6 +22,9 @@ const ROOMS_AT_ONCE: usize = 100;
 const STALLED_ONE_IN: usize = 20;
 /// The receive buffer of one that does not read: small, so that it is full soon.
 const STALLED_BUFFER: usize = 4 * 1024;
+
+/// Before anything is measured.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 const ONE: Load = Load::Closed {
     window: 1,
@@ -57,31 +60,37 @@ pub(crate) fn large_room(setup: &Setup, results: &mut Results) -> Result<(), Fai
     )
 }
 
-/// 1,000 rooms of 10. The limit program has no rooms.
+/// 1,000 rooms of 10, and the same clients in one room: in the kernel, more clients cost more each. The limit program has no rooms.
 pub(crate) fn many_rooms(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
-    let room_of: Vec<u32> = (0..ROOMS * MEMBERS)
-        .map(|client| (client / MEMBERS) as u32)
-        .collect();
+    let clients = ROOMS * MEMBERS;
+    let room_of: Vec<u32> = (0..clients).map(|c| (c / MEMBERS) as u32).collect();
     let load = Load::Closed {
         window: 1,
         rooms: ROOMS_AT_ONCE,
     };
-    for contender in setup
-        .contenders
-        .iter()
-        .copied()
-        .filter(|c| *c != Contender::Limit)
-    {
-        let mut many = Field::start(contender, room_of.clone(), setup.frame_bytes)?;
-        let mut one = Field::start(contender, vec![0; CLIENTS], setup.frame_bytes)?;
-        for _ in 0..setup.scale.rounds() {
-            let figures = many.run(load, setup.scale.round())?;
-            add(Mode::Rooms, contender, &figures, results);
-            let ratio = each(&figures) / each(&one.run(ONE, setup.scale.round())?);
+    let has_rooms = |contender: &Contender| *contender != Contender::Limit;
+    for contender in setup.contenders.iter().copied().filter(has_rooms) {
+        // One after the other: both at a time would be more clients than many systems allow a process.
+        for _ in 0..setup.scale.repeats() {
+            let start = |rooms| Field::start(contender, rooms, setup.frame_bytes);
+            let many = measured(&mut start(room_of.clone())?, load, setup)?;
+            let one = measured(&mut start(vec![0; clients])?, ONE, setup)?;
+            let ratio = median(many.iter().map(each)) / median(one.iter().map(each));
+            for figures in &many {
+                add(Mode::Rooms, contender, figures, results);
+            }
             results.add(Mode::Rooms, contender, Metric::AgainstOneRoom, ratio);
         }
     }
     Ok(())
+}
+
+/// Three rounds of a load.
+fn measured(field: &mut Field, load: Load, setup: &Setup) -> Result<Vec<Figures>, Failure> {
+    field.run(load, WARM_UP)?;
+    (0..3)
+        .map(|_| field.run(load, setup.scale.round()))
+        .collect()
 }
 
 /// Window 16 with all clients reading, then with 5% that have stopped.
@@ -172,7 +181,7 @@ fn rounds(
 ) -> Result<(), Failure> {
     for (mode, load) in loads {
         for field in fields.iter_mut() {
-            field.run(*load, Duration::from_millis(300))?;
+            field.run(*load, WARM_UP)?;
         }
         let mut user = vec![(0.0, 0); fields.len()];
         for _ in 0..setup.scale.rounds() {
