@@ -2,12 +2,14 @@
 //! `JWT_SECRET`, `SESSIONS_FILE`.
 //!
 //! What is tuned, and why:
-//! * The writer's TCP_NODELAY, which axum leaves off.
+//! * TCP_NODELAY, which axum leaves off.
 //! * `max_buffer_size` 1,024 instead of 128 packets: a full buffer loses the message for that socket. Buffers grow as they are
 //!   used, so this costs an idle client nothing.
 //! * `ws_read_buffer_size` 1 KiB instead of 4: chat messages are small, and each connection has its own.
 //! * Only the features that are used; no `tracing`.
-//! * One thread, as the comparison gives every contender one core.
+//! * The runtime of one thread, as the comparison gives every contender one core: measured, it takes a little less than the other with
+//!   one worker, and it keeps the order of one client's messages, each of which is a task.
+//! * No other allocator: the documentation names none.
 
 mod auth;
 mod chat;
