@@ -136,19 +136,20 @@ impl Shard {
     }
 
     fn apply(&mut self, jobs: &mut VecDeque<Job>) {
-        let mut turn = Turn {
-            appended: 0,
-            full: false,
-        };
+        let mut turn = Turn::default();
         while turn.appended < APPENDS_PER_TURN && !turn.full {
             let Some(job) = jobs.pop_front() else { break };
-            self.apply_one(job, &mut turn);
+            if let Some(waiting) = self.apply_one(job, &mut turn) {
+                jobs.push_front(waiting);
+                break;
+            }
         }
         self.queue.applied(jobs.len());
         self.stats.add_deliveries(turn.appended);
     }
 
-    fn apply_one(&mut self, job: Job, turn: &mut Turn) {
+    /// Gives the job back when it has to wait for the wave.
+    fn apply_one(&mut self, job: Job, turn: &mut Turn) -> Option<Job> {
         match job {
             Job::Register { key, link, outlet } => {
                 let slot = key.slot as usize;
@@ -174,7 +175,9 @@ impl Shard {
                     self.touch(key.slot);
                 }
             }
-            Job::Broadcast(delivery) => self.broadcast(delivery, turn),
+            Job::Broadcast(delivery) => {
+                return self.broadcast(delivery, turn).map(Job::Broadcast);
+            }
             Job::Join { key, room } => {
                 self.settle(turn);
                 self.join(key, room);
@@ -184,7 +187,9 @@ impl Shard {
                 self.leave(key, room);
             }
             Job::Close { key, last } => {
-                self.reach(key, turn);
+                if self.entry(key).is_some() {
+                    self.reach(key.slot, turn);
+                }
                 if let Some(entry) = self.entry(key) {
                     entry.close(last);
                     self.touch(key.slot);
@@ -195,6 +200,7 @@ impl Shard {
                 self.remove(key);
             }
         }
+        None
     }
 
     fn entry(&mut self, key: Key) -> Option<&mut Entry> {
@@ -220,6 +226,7 @@ impl Shard {
 }
 
 /// What a turn has appended so far.
+#[derive(Default)]
 struct Turn {
     appended: usize,
     full: bool,

@@ -33,8 +33,6 @@ pub(crate) enum Outlet {
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// It is in the socket.
-    Written,
     /// It waits for its turn.
     Appended,
     /// A volatile frame for a connection whose budget is used up.
@@ -106,6 +104,10 @@ impl Entry {
         }
     }
 
+    pub(super) fn key(&self) -> Key {
+        self.rest.key
+    }
+
     pub(super) fn generation(&self) -> u32 {
         self.generation
     }
@@ -146,31 +148,26 @@ impl Entry {
         }
     }
 
-    /// Writes the frame at once when nothing is before it, and appends it otherwise.
-    pub(super) fn deliver(
-        &mut self,
-        frame: &Arc<Frame>,
-        volatile: bool,
-        budget: usize,
-        queue: &Arc<Queue>,
-    ) -> Flow {
+    /// Whether a frame may go straight into the socket: nothing is before it.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.behind && !self.closing && matches!(self.outlet, Outlet::Tcp(_))
+    }
+
+    /// Writes to one that is [ready](Self::is_ready). `bytes` are those of the frames, of which only what the socket does not take becomes
+    /// pending.
+    pub(super) fn write_now(&mut self, frames: &[Arc<Frame>], bytes: &[u8], queue: &Arc<Queue>) {
         let Outlet::Tcp(socket) = &self.outlet else {
-            return self.append(frame, volatile, budget);
+            return;
         };
-        if self.behind || self.closing {
-            return self.append(frame, volatile, budget);
-        }
-        match send(socket, frame.websocket()) {
-            Ok(written) if written == frame.len() => return Flow::Written,
-            Ok(written) => {
+        // Whatever the error is, writing again finds it.
+        let written = send(socket, bytes).unwrap_or(0);
+        if written < bytes.len() {
+            for frame in frames {
                 self.push(Arc::clone(frame));
-                self.advance(written);
             }
-            // Whatever it is, writing again finds it.
-            Err(_) => self.push(Arc::clone(frame)),
+            self.advance(written);
+            self.write(queue);
         }
-        self.write(queue);
-        Flow::Written
     }
 
     pub(super) fn append(&mut self, frame: &Arc<Frame>, volatile: bool, budget: usize) -> Flow {
