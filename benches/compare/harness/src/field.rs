@@ -209,6 +209,7 @@ impl Field {
             let mut watch = Joining {
                 waves: &mut self.waves,
                 joined: Vec::new(),
+                closed: Vec::new(),
             };
             self.swarm.turn(None, &mut watch)?;
             for client in watch.joined {
@@ -257,10 +258,11 @@ fn message(room: usize) -> Vec<u8> {
     format!(r#"["chat:message",{{"text":"{text}","guildId":"{guild}"}}]"#).into_bytes()
 }
 
-/// Notes who has joined, and keeps the account of the others.
+/// Notes who came and went, and keeps the account of those that stay.
 pub(crate) struct Joining<'a> {
     pub(crate) waves: &'a mut Waves,
     pub(crate) joined: Vec<usize>,
+    pub(crate) closed: Vec<usize>,
 }
 
 impl Watch for Joining<'_> {
@@ -270,5 +272,13 @@ impl Watch for Joining<'_> {
 
     fn joined(&mut self, client: usize) {
         self.joined.push(client);
+    }
+
+    fn closed(&mut self, client: usize) -> Result<(), Failure> {
+        if self.waves.counts(client) {
+            return Err(format!("the server closed client {client}"));
+        }
+        self.closed.push(client);
+        Ok(())
     }
 }

@@ -34,7 +34,7 @@ const TITLES: [(Mode, &str); 10] = [
     (Mode::Stalled, "5% of the clients never read (window 16)"),
     (
         Mode::Churn,
-        "Clients connect, join, leave, join and disconnect, beside 20 messages per second to a room of 1,000",
+        "Clients connect, join, leave and disconnect, beside 20 messages per second to a room of 1,000",
     ),
     (Mode::Handshakes, "8,000 clients connect"),
     (Mode::Idle, "8,000 idle clients, in three rooms each"),

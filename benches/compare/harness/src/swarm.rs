@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,8 @@ enum Stage {
     /// The request for an upgrade is on its way.
     Upgrading,
     Open,
+    /// It has said that it sends nothing more.
+    Leaving,
 }
 
 struct Client {
@@ -180,6 +182,15 @@ impl Swarm {
         self.clients[client] = None;
     }
 
+    /// Says that a client sends nothing more, whereupon the server closes.
+    pub(crate) fn half_close(&mut self, client: usize) -> Result<(), Failure> {
+        let Some(open) = &mut self.clients[client] else {
+            return Ok(());
+        };
+        open.stage = Stage::Leaving;
+        open.stream.shutdown(Shutdown::Write).map_err(text)
+    }
+
     /// Reads nothing of a client any more.
     pub(crate) fn stall(&mut self, client: usize) -> Result<(), Failure> {
         let Some(open) = &mut self.clients[client] else {
@@ -282,7 +293,8 @@ impl Swarm {
                 }
             };
             used += len;
-            if !answer.is_empty() {
+            let is_open = |client: &Client| client.stage == Stage::Open;
+            if !answer.is_empty() && self.clients[index].as_ref().is_some_and(is_open) {
                 self.send(index, answer)?;
             }
         }

@@ -51,6 +51,11 @@ impl Waves {
         }
     }
 
+    /// Whether this client is in a room here.
+    pub(crate) fn counts(&self, client: usize) -> bool {
+        client < self.room_of.len()
+    }
+
     pub(crate) fn room_count(&self) -> usize {
         self.rooms.len()
     }

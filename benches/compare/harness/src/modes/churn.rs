@@ -1,4 +1,4 @@
-//! Clients that connect, join, leave, join again and disconnect, beside a broadcast at a fixed rate.
+//! Clients that connect, join, leave and disconnect, beside a broadcast at a fixed rate.
 
 use std::time::Instant;
 
@@ -44,7 +44,6 @@ fn churn(
     field.waves.reset();
     let began = Instant::now();
     let until = began + setup.scale.round() * 2;
-    let mut has_joined = vec![false; cookies.len()];
     let (mut cycles, mut last) = (0_u64, began);
     let mut due = began;
     for (slot, cookie) in cookies.iter().enumerate() {
@@ -58,19 +57,20 @@ fn churn(
         let mut watch = Joining {
             waves: &mut field.waves,
             joined: Vec::new(),
+            closed: Vec::new(),
         };
         field.swarm.turn(None, &mut watch)?;
-        for client in watch.joined {
+        let (joined, closed) = (watch.joined, watch.closed);
+        for client in joined {
+            field.swarm.send(client, b"41")?;
+            field.swarm.half_close(client)?;
+        }
+        for client in closed {
             last = Instant::now();
-            let slot = client - MEMBERS;
-            if std::mem::replace(&mut has_joined[slot], true) {
-                field.swarm.close(client);
-                has_joined[slot] = false;
-                cycles += 1;
-                field.swarm.connect(client, &cookies[slot], None)?;
-            } else {
-                field.swarm.send_all(client, [&b"41"[..], b"40"])?;
-            }
+            cycles += 1;
+            field
+                .swarm
+                .connect(client, &cookies[client - MEMBERS], None)?;
         }
         if last.elapsed() > PATIENCE {
             return Err(format!("{:?}: nobody can join any more", field.contender));
