@@ -6,7 +6,7 @@
 use std::{
     borrow::{Borrow, Cow},
     fmt,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -121,13 +121,14 @@ impl Room {
     /// The room of everyone in `guild`: `guild:<id>`.
     #[must_use]
     pub fn guild(guild: &GuildId) -> Self {
-        Self(format!("guild:{guild}").into())
+        Self(["guild:", guild.as_str()].concat().into())
     }
 
     /// The room of every administrator.
     #[must_use]
     pub fn admins() -> Self {
-        Self("admins".into())
+        static ADMINS: LazyLock<Arc<str>> = LazyLock::new(|| "admins".into());
+        Self(Arc::clone(&ADMINS))
     }
 
     /// The room that only this socket is in.
@@ -138,6 +139,9 @@ impl Room {
 }
 
 impl SocketId {
+    /// How long each one of this node's is, in bytes.
+    pub(crate) const LEN: usize = 20;
+
     /// A new identifier: 20 unguessable characters.
     #[must_use]
     pub fn random() -> Self {

@@ -126,8 +126,14 @@ fn check(text: &str) -> Result<(), EncodeError> {
     json::validate(text, json::MAX_DEPTH).map_err(|_| EncodeError::IllegalJson)
 }
 
+/// Room for an ordinary message, so that writing it does not move it several times.
+const USUAL_BYTES: usize = 512;
+
 fn serialize(argument: &(impl Serialize + ?Sized)) -> Result<String, EncodeError> {
-    serde_json::to_string(argument).map_err(EncodeError::Serialize)
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut text, argument).map_err(EncodeError::Serialize)?;
+    // What comes from serde_json is UTF-8.
+    String::from_utf8(text).map_err(|_| EncodeError::IllegalJson)
 }
 
 fn check_name(name: &str) -> Result<(), EncodeError> {

@@ -159,6 +159,9 @@ impl WebSocket {
 
     /// The next thing that came.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) -> Poll<Read> {
+        if self.meter.is_spent() {
+            self.rest(cx, answers);
+        }
         if self.context.is_none() {
             match self.poll_burst(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -181,6 +184,9 @@ impl WebSocket {
             cx,
             answers,
         });
+        if result.is_ok() {
+            meter.take();
+        }
         Poll::Ready(match result {
             Ok(Message::Text(text)) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => match crate::protocol::engine::decode_text(text) {
@@ -225,10 +231,15 @@ impl WebSocket {
     fn begin(&mut self, bytes: &[u8]) {
         let good = self.meter.observe(bytes);
         self.burst = bytes.len();
+        let mut config = config(self.max_payload);
+        if self.meter.is_between_messages() {
+            // Nothing more will be read into this one's buffer.
+            config = config.read_buffer_size(0);
+        }
         self.context = Some(Box::new(WebSocketContext::from_partially_read(
             bytes[..good].to_vec(),
             Role::Server,
-            Some(config(self.max_payload)),
+            Some(config),
         )));
     }
 
@@ -278,7 +289,7 @@ impl WebSocket {
 
     /// Gives the buffers back, when nothing is in them.
     fn rest(&mut self, cx: &mut Context<'_>, answers: &Answers<'_>) {
-        if self.meter.is_between_messages() && self.flush(cx, answers) {
+        if self.meter.is_spent() && self.flush(cx, answers) {
             self.context = None;
             self.burst = 0;
             self.meter.forget_largest();

@@ -62,7 +62,10 @@ impl Namespace {
         shards: &mut u16,
     ) -> impl Iterator<Item = Target> + use<> {
         let members = self.rooms.get(room);
-        let socket = self.sockets.get(room.as_str()).map(Socket::key);
+        // Most names cannot be a socket's, and looking them up is not free.
+        let may_be_socket = room.as_str().len() == SocketId::LEN;
+        let socket = may_be_socket.then(|| self.sockets.get(room.as_str()));
+        let socket = socket.flatten().map(Socket::key);
         *shards |= members.map_or(0, Members::shards);
         *shards |= socket.map_or(0, |key| 1 << key.shard);
         let members = members.map(|members| Target::Room(members.key));

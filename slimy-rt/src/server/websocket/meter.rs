@@ -46,6 +46,8 @@ pub(super) struct Meter {
     fragments: u32,
     max_payload: u64,
     max_fragments: u32,
+    /// Messages, control frames among them, whose last header was seen and that were not taken yet.
+    untaken: u32,
     largest: u64,
     poison: Option<Violation>,
 }
@@ -60,6 +62,7 @@ impl Meter {
             fragments: 0,
             max_payload: max_payload as u64,
             max_fragments,
+            untaken: 0,
             largest: 0,
             poison: None,
         }
@@ -81,6 +84,16 @@ impl Meter {
 
     pub(super) fn forget_largest(&mut self) {
         self.largest = 0;
+    }
+
+    /// A message was taken.
+    pub(super) fn take(&mut self) {
+        self.untaken = self.untaken.saturating_sub(1);
+    }
+
+    /// Whether all bytes so far make whole messages that have been taken.
+    pub(super) fn is_spent(&self) -> bool {
+        self.untaken == 0 && self.poison.is_none() && self.is_between_messages()
     }
 
     /// Whether all bytes so far make whole messages.
@@ -134,11 +147,11 @@ impl Meter {
             return Err(Violation::Length);
         }
         if opcode >= 8 {
-            return if is_final && self.payload <= 125 {
-                Ok(())
-            } else {
-                Err(Violation::Control)
-            };
+            if !is_final || self.payload > 125 {
+                return Err(Violation::Control);
+            }
+            self.untaken += 1;
+            return Ok(());
         }
         self.fragments += 1;
         self.message = self.message.saturating_add(self.payload);
@@ -150,6 +163,7 @@ impl Meter {
         }
         self.largest = self.largest.max(self.message);
         if is_final {
+            self.untaken += 1;
             (self.message, self.fragments) = (0, 0);
         }
         Ok(())
