@@ -18,6 +18,8 @@ pub(crate) enum Metric {
     P999,
     /// Resident KiB per client.
     Memory,
+    /// Resident MiB of the server at the end.
+    Resident,
     /// Processor time per idle client and second, in µs.
     IdleCpu,
     /// Seconds that all handshakes took.
@@ -43,6 +45,7 @@ impl Metric {
             Self::P99 => "p99 ms",
             Self::P999 => "p99.9 ms",
             Self::Memory => "KiB/client",
+            Self::Resident => "MiB at the end",
             Self::IdleCpu => "CPU µs/client/s",
             Self::Handshakes => "seconds",
             Self::HandshakeCpu => "CPU µs/handshake",
@@ -55,7 +58,7 @@ impl Metric {
     pub(crate) fn format(self, value: f64) -> String {
         match self {
             Self::Deliveries | Self::Cycles => thousands(value),
-            Self::Memory => format!("{value:.1}"),
+            Self::Memory | Self::Resident => format!("{value:.1}"),
             Self::HandshakeCpu => format!("{value:.0}"),
             _ => format!("{value:.2}"),
         }

@@ -99,5 +99,7 @@ fn churn(
     ] {
         results.add(Mode::Churn, field.contender, metric, latency(share));
     }
+    let resident = field.server.resident_kib()? / 1024.0;
+    results.add(Mode::Churn, field.contender, Metric::Resident, resident);
     Ok(())
 }
