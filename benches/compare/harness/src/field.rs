@@ -10,7 +10,7 @@ use crate::{
     waves::Waves,
 };
 
-/// The text of each message. With the rest of its broadcast it makes about 300 bytes.
+/// The usual text of a message, in characters. With the rest of its broadcast it makes about 300 bytes.
 const TEXT_LEN: usize = 80;
 /// Above this share of its time the client side may be what limits.
 const BUSY: f64 = 0.9;
@@ -52,39 +52,52 @@ pub(crate) struct Figures {
     pub(crate) latencies: [f64; 3],
 }
 
-impl Field {
-    /// Starts a server and brings its clients: one user for each, in the guild of its room.
-    pub(crate) fn start(
-        contender: Contender,
-        room_of: Vec<u32>,
-        frame_bytes: usize,
-    ) -> Result<Self, Failure> {
-        Self::start_on(contender, room_of, frame_bytes, (SERVER_CORE, 1), 0)
-    }
+/// What a field is to be like.
+#[derive(Clone)]
+pub(crate) struct Plan<'a> {
+    /// The room of each client: one user for each, in the guild of that number.
+    pub(crate) room_of: Vec<u32>,
+    /// So many users more, all of the first room's guild.
+    pub(crate) further: usize,
+    /// How long each message's text is.
+    pub(crate) text_len: usize,
+    /// How long the limit program's frames are.
+    pub(crate) frame_bytes: usize,
+    /// The server's processors, and its threads.
+    pub(crate) place: (&'a str, usize),
+}
 
-    /// As [`start`](Self::start), on these processors with so many workers, and with further users, all of the first room's guild.
-    pub(crate) fn start_on(
-        contender: Contender,
-        room_of: Vec<u32>,
-        frame_bytes: usize,
-        place: (&str, usize),
-        further: usize,
-    ) -> Result<Self, Failure> {
-        let guilds: Vec<Guilds> = room_of
-            .iter()
-            .copied()
-            .chain(std::iter::repeat_n(0, further))
+impl Plan<'_> {
+    /// Clients in rooms, a server on one processor, and ordinary messages.
+    pub(crate) fn new(room_of: Vec<u32>, frame_bytes: usize) -> Self {
+        Self {
+            room_of,
+            further: 0,
+            text_len: TEXT_LEN,
+            frame_bytes,
+            place: (SERVER_CORE, 1),
+        }
+    }
+}
+
+impl Field {
+    /// Starts a server and brings its clients.
+    pub(crate) fn start(contender: Contender, plan: &Plan<'_>) -> Result<Self, Failure> {
+        let rooms = plan.room_of.iter().copied();
+        let guilds: Vec<Guilds> = rooms
+            .chain(std::iter::repeat_n(0, plan.further))
             .map(|room| vec![contender::guild(room as usize)])
             .collect();
-        let server = Server::start(contender, &guilds, frame_bytes, place)?;
+        let server = Server::start(contender, &guilds, plan.frame_bytes, plan.place)?;
         let mut swarm = Swarm::new(server.addr)?;
-        swarm.join(&contender::cookies(room_of.len())?)?;
-        let waves = Waves::new(room_of.clone());
+        swarm.join(&contender::cookies(plan.room_of.len())?)?;
+        let waves = Waves::new(plan.room_of.clone());
         let senders = (0..waves.room_count())
-            .map(|room| room_of.iter().position(|of| *of as usize == room))
+            .map(|room| plan.room_of.iter().position(|of| *of as usize == room))
             .map(|sender| sender.ok_or("a room without members"))
             .collect::<Result<_, _>>()?;
-        let messages = (0..waves.room_count()).map(message).collect();
+        let rooms = 0..waves.room_count();
+        let messages = rooms.map(|room| message(room, plan.text_len)).collect();
         Ok(Self {
             contender,
             server,
@@ -253,8 +266,8 @@ impl Field {
     }
 }
 
-fn message(room: usize) -> Vec<u8> {
-    let (text, guild) = ("x".repeat(TEXT_LEN), contender::guild(room));
+fn message(room: usize, text_len: usize) -> Vec<u8> {
+    let (text, guild) = ("x".repeat(text_len), contender::guild(room));
     format!(r#"["chat:message",{{"text":"{text}","guildId":"{guild}"}}]"#).into_bytes()
 }
 

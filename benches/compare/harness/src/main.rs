@@ -19,7 +19,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use self::{
     contender::Contender,
-    modes::{churn, fanout, handshakes, idle},
+    modes::{churn, fanout, growth, handshakes, idle},
     results::Results,
 };
 
@@ -66,7 +66,7 @@ struct Setup {
 
 type Run = fn(&Setup, &mut Results) -> Result<(), Failure>;
 
-const MODES: [(&str, Run); 8] = [
+const MODES: [(&str, Run); 9] = [
     ("one-room", fanout::one_room),
     ("large-room", fanout::large_room),
     ("rooms", fanout::many_rooms),
@@ -74,6 +74,7 @@ const MODES: [(&str, Run); 8] = [
     ("churn", churn::run),
     ("handshakes", handshakes::run),
     ("idle", idle::run),
+    ("growth", growth::run),
     ("workers", fanout::two_workers),
 ];
 

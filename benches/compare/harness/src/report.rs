@@ -78,6 +78,7 @@ fn markdown(results: &Results, scale: Scale) -> Result<String, Failure> {
     for (mode, title) in TITLES.iter().filter(|(mode, _)| results.has(*mode)) {
         push_mode(&mut text, results, *mode, title);
     }
+    push_growth(&mut text, results);
     for remark in &results.remarks {
         let _ = writeln!(text, "{remark}\n");
     }
@@ -161,6 +162,29 @@ fn push_mode(text: &mut String, results: &Results, mode: Mode, title: &str) {
             let _ = write!(text, " {ratio:.2} | {least:.2}–{most:.2} µs |");
         }
         text.push('\n');
+    }
+    text.push('\n');
+}
+
+fn push_growth(text: &mut String, results: &Results) {
+    if results.growth.is_empty() {
+        return;
+    }
+    text.push_str("**How the cost grows (window 1)**\n\n| | CPU µs/delivery | limit | deliveries/s |\n|---|--:|--:|--:|\n");
+    for ours in results
+        .growth
+        .iter()
+        .filter(|g| g.contender == Contender::SlimyRt)
+    {
+        let mut others = results.growth.iter();
+        let limit = others.find(|g| g.contender == Contender::Limit && g.what == ours.what);
+        let limit = limit.map_or("–".to_owned(), |limit| format!("{:.2}", limit.cpu));
+        let deliveries = Metric::Deliveries.format(ours.deliveries);
+        let _ = writeln!(
+            text,
+            "| {} | {:.2} | {limit} | {deliveries} |",
+            ours.what, ours.cpu
+        );
     }
     text.push('\n');
 }

@@ -94,10 +94,23 @@ pub(crate) enum Mode {
     TwoWorkers,
 }
 
+/// What a delivery costs under one circumstance.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    /// The circumstance.
+    pub(crate) what: String,
+    pub(crate) contender: Contender,
+    /// Processor time of the server per delivery, in µs.
+    pub(crate) cpu: f64,
+    /// Deliveries per second.
+    pub(crate) deliveries: f64,
+}
+
 /// All values.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     values: Vec<(Mode, Contender, Metric, f64)>,
+    pub(crate) growth: Vec<Growth>,
     /// What a reader has to know about the figures.
     pub(crate) remarks: Vec<String>,
 }

@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use crate::{
-    Failure, Setup,
-    contender::{self, SERVER_CORE},
-    field::{Field, Joining},
+    Failure, Setup, contender,
+    field::{Field, Joining, Plan},
     results::{Metric, Mode, Results},
     swarm::PATIENCE,
 };
@@ -19,13 +18,11 @@ const RATE: f64 = 20.0;
 
 pub(crate) fn run(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
     for contender in setup.contenders.iter().copied() {
-        let mut field = Field::start_on(
-            contender,
-            vec![0; MEMBERS],
-            setup.frame_bytes,
-            (SERVER_CORE, 1),
-            CHURNING,
-        )?;
+        let plan = Plan {
+            further: CHURNING,
+            ..Plan::new(vec![0; MEMBERS], setup.frame_bytes)
+        };
+        let mut field = Field::start(contender, &plan)?;
         let cookies = contender::cookies(MEMBERS + CHURNING)?;
         for _ in 0..setup.scale.repeats() {
             churn(&mut field, &cookies[MEMBERS..], setup, results)?;

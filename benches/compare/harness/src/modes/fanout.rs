@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Failure, Setup,
     contender::{self, Contender},
-    field::{Field, Figures, Load},
+    field::{Field, Figures, Load, Plan},
     process,
     results::{Metric, Mode, Results, median},
 };
@@ -26,7 +26,7 @@ const STALLED_BUFFER: usize = 4 * 1024;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-const ONE: Load = Load::Closed {
+pub(super) const ONE: Load = Load::Closed {
     window: 1,
     rooms: 1,
 };
@@ -37,7 +37,7 @@ const SIXTEEN: Load = Load::Closed {
 
 /// How long a broadcast of slimy-rt is: the limit program sends as much.
 pub(crate) fn frame_bytes() -> Result<usize, Failure> {
-    Field::start(Contender::SlimyRt, vec![0; 1], 0)?.frame_bytes()
+    Field::start(Contender::SlimyRt, &Plan::new(vec![0], 0))?.frame_bytes()
 }
 
 /// One room of 1,000 clients: all servers run at the same time and take turns, so that what drifts on the machine drifts for all.
@@ -72,7 +72,7 @@ pub(crate) fn many_rooms(setup: &Setup, results: &mut Results) -> Result<(), Fai
     for contender in setup.contenders.iter().copied().filter(has_rooms) {
         // One after the other: both at a time would be more clients than many systems allow a process.
         for _ in 0..setup.scale.repeats() {
-            let start = |rooms| Field::start(contender, rooms, setup.frame_bytes);
+            let start = |rooms| Field::start(contender, &Plan::new(rooms, setup.frame_bytes));
             let many = measured(&mut start(room_of.clone())?, load, setup)?;
             let one = measured(&mut start(vec![0; clients])?, ONE, setup)?;
             let ratio = median(many.iter().map(each)) / median(one.iter().map(each));
@@ -86,7 +86,11 @@ pub(crate) fn many_rooms(setup: &Setup, results: &mut Results) -> Result<(), Fai
 }
 
 /// Three rounds of a load.
-fn measured(field: &mut Field, load: Load, setup: &Setup) -> Result<Vec<Figures>, Failure> {
+pub(super) fn measured(
+    field: &mut Field,
+    load: Load,
+    setup: &Setup,
+) -> Result<Vec<Figures>, Failure> {
     field.run(load, WARM_UP)?;
     (0..3)
         .map(|_| field.run(load, setup.scale.round()))
@@ -98,15 +102,10 @@ pub(crate) fn stalled(setup: &Setup, results: &mut Results) -> Result<(), Failur
     let stalled = CLIENTS / STALLED_ONE_IN;
     let readers = CLIENTS - stalled;
     for contender in setup.contenders.iter().copied() {
-        let place = (contender::SERVER_CORE, 1);
-        let mut alone = Field::start(contender, vec![0; readers], setup.frame_bytes)?;
-        let mut beside = Field::start_on(
-            contender,
-            vec![0; readers],
-            setup.frame_bytes,
-            place,
-            stalled,
-        )?;
+        let mut plan = Plan::new(vec![0; readers], setup.frame_bytes);
+        let mut alone = Field::start(contender, &plan)?;
+        plan.further = stalled;
+        let mut beside = Field::start(contender, &plan)?;
         beside.stall(&contender::cookies(CLIENTS)?[readers..], STALLED_BUFFER)?;
         for _ in 0..setup.scale.repeats() {
             let usual = alone.run(SIXTEEN, setup.scale.round())?;
@@ -135,13 +134,11 @@ pub(crate) fn two_workers(setup: &Setup, results: &mut Results) -> Result<(), Fa
         return Ok(());
     }
     let start = |place| {
-        Field::start_on(
-            Contender::SlimyRt,
-            vec![0; CLIENTS],
-            setup.frame_bytes,
+        let plan = Plan {
             place,
-            0,
-        )
+            ..Plan::new(vec![0; CLIENTS], setup.frame_bytes)
+        };
+        Field::start(Contender::SlimyRt, &plan)
     };
     let (mut one, mut two) = (start(("0", 1))?, start(("0,2", 2))?);
     for _ in 0..setup.scale.rounds() {
@@ -167,7 +164,7 @@ fn interleaved(
         .contenders
         .iter()
         .copied()
-        .map(|contender| Field::start(contender, room_of.clone(), setup.frame_bytes))
+        .map(|contender| Field::start(contender, &Plan::new(room_of.clone(), setup.frame_bytes)))
         .collect::<Result<Vec<_>, _>>()?;
     let mut fields: Vec<&mut Field> = fields.iter_mut().collect();
     rounds(&mut fields, loads, setup, results)
@@ -226,11 +223,11 @@ fn add(mode: Mode, contender: Contender, figures: &Figures, results: &mut Result
 }
 
 /// Processor time per delivery in µs.
-fn each(figures: &Figures) -> f64 {
+pub(super) fn each(figures: &Figures) -> f64 {
     micros(figures.cpu.total) / figures.deliveries as f64
 }
 
-fn per_second(figures: &Figures) -> f64 {
+pub(super) fn per_second(figures: &Figures) -> f64 {
     figures.deliveries as f64 / figures.seconds
 }
 

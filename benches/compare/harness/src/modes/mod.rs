@@ -2,5 +2,6 @@
 
 pub(crate) mod churn;
 pub(crate) mod fanout;
+pub(crate) mod growth;
 pub(crate) mod handshakes;
 pub(crate) mod idle;
