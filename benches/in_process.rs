@@ -23,9 +23,6 @@ use tower_service::Service;
 
 use crate::{event, one_thread, server};
 
-/// How many events are appended before the outboxes are emptied.
-const BATCH: u64 = 64;
-
 /// A server with one shard, and its members.
 #[derive(Debug)]
 pub struct InProcess {
@@ -55,6 +52,9 @@ pub enum Emptying {
 }
 
 impl InProcess {
+    /// How many events are appended before the outboxes are emptied.
+    pub const BATCH: u64 = 64;
+
     /// Starts a server and lets the members in. They are in no room.
     #[must_use]
     pub fn new(members: usize) -> Self {
@@ -90,25 +90,17 @@ impl InProcess {
         self
     }
 
-    /// How long it takes until `events` events to these rooms are in every member's outbox, and taken from there if that is measured.
+    /// How long it takes until a batch of events to these rooms is in every member's outbox, and taken from there if that is measured.
     #[must_use]
-    pub fn broadcast(&self, rooms: &[Room], events: u64, emptying: Emptying) -> Duration {
-        let mut spent = Duration::ZERO;
-        let mut left = events;
-        while left > 0 {
-            let batch = left.min(BATCH);
-            let start = Instant::now();
-            self.append(rooms, batch);
-            if emptying == Emptying::Apart {
-                spent += start.elapsed();
-            }
-            self.empty(&self.clients);
-            if emptying == Emptying::Measured {
-                spent += start.elapsed();
-            }
-            left -= batch;
+    pub fn broadcast(&self, rooms: &[Room], emptying: Emptying) -> Duration {
+        let start = Instant::now();
+        self.append(rooms);
+        let appended = start.elapsed();
+        self.empty(&self.clients);
+        match emptying {
+            Emptying::Measured => start.elapsed(),
+            Emptying::Apart => appended,
         }
-        spent
     }
 
     /// Publishes one event to a room that nobody is in.
@@ -151,15 +143,15 @@ impl InProcess {
         spent
     }
 
-    fn append(&self, rooms: &[Room], events: u64) {
+    fn append(&self, rooms: &[Room]) {
         self.runtime.block_on(async {
             let before = self.server.report().deliveries;
-            for _ in 0..events {
+            for _ in 0..Self::BATCH {
                 let everyone = self.emitter.to(&rooms[0]);
                 let audience = rooms[1..].iter().fold(everyone, |to, room| to.to(room));
                 audience.emit_data(&self.event).expect("rooms' names");
             }
-            let deliveries = events * self.sockets.len() as u64;
+            let deliveries = Self::BATCH * self.sockets.len() as u64;
             self.appended(before + deliveries).await;
         });
     }

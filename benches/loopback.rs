@@ -25,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{event, room, server};
 
-/// How many events are on their way at once.
-const WINDOW: u64 = 16;
 /// Open files beside the members' two each: listeners, runtimes, standard streams, what criterion writes.
 const OTHER_FILES: u64 = 64;
 
@@ -59,6 +57,9 @@ pub struct Loopback {
 }
 
 impl Loopback {
+    /// How many events are on their way at once.
+    pub const WINDOW: u64 = 16;
+
     /// Starts a server and lets the members in.
     #[must_use]
     pub fn new(members: usize) -> Self {
@@ -86,16 +87,18 @@ impl Loopback {
         }
     }
 
-    /// How long it takes to send `events` events until every member has each.
+    /// How long it takes to send `windows` times [`WINDOW`](Self::WINDOW) events until every member has each. Less than a window would be
+    /// another thing: what is on its way together is written together.
     #[must_use]
-    pub fn broadcast(&self, events: u64) -> Duration {
+    pub fn broadcast(&self, windows: u64) -> Duration {
+        let events = windows * Self::WINDOW;
         let emitter = self.server.emitter("/").expect("the namespace");
         let room = room(0);
         let start = Instant::now();
         self.runtime.block_on(async {
             let mut sent = 0;
             for arrived in 0..events {
-                while sent < events.min(arrived + WINDOW) {
+                while sent < events.min(arrived + Self::WINDOW) {
                     let audience = emitter.to(&room);
                     audience.emit_data(&self.event).expect("a room's name");
                     sent += 1;
