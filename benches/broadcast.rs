@@ -1,175 +1,112 @@
-//! One event to all members of a room, over real sockets on loopback: elements are deliveries.
+//! One event to all members of a room: whole, over real sockets, and the server's own part of it alone.
+//!
+//! * `loopback/<members>`: from `emit` until every member has read the event. An iteration is 16 events in flight, elements are deliveries.
+//!   Inside: framing, registry, outbox, the kernel's sending and receiving, and the clients' reading, on the same cores. JSON was serialised before.
+//! * `outbox`: the same for clients whose requests are function calls (`in_process.rs`), on one thread, without a socket or a write. An
+//!   iteration is 64 events, elements are deliveries.
+//!   * `append`: framing, the registry's lock and lookup, the shard's walk over the members, a reference to the shared frame in each
+//!     member's mailbox, and waking the member's task, which finds no GET to answer. The outbox of a WebSocket has no mailbox, so no lock
+//!     and no waking either. A member is woken once in a turn of the shard (16,384 deliveries): 1,000 of them for every sixteenth event,
+//!     10,000 for every one or two.
+//!   * `append to four rooms`: all members are in each, so each is found four times and reached once.
+//!   * `append and take`: with a GET of each member for the 64 events, which copies the packets into the answer's body; HTTP is not parsed.
+//! * `registry`, on the same clients: `join/<members>x<rooms>` and `leave`, from the calls until the shard has changed its lists; elements are
+//!   joins and leaves. `publish to nobody`: framing, lock and lookup of one event to an empty room.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::cell::LazyCell;
 
-use async_trait::async_trait;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use slimy_rt::{
-    Room, UserId,
-    auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
-    events::{Namespace, Socket},
-    protocol::{EventData, Frame},
-    server::{
-        Server,
-        serve::{ServeConfig, serve},
-    },
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::Semaphore,
-};
-use tokio_util::sync::CancellationToken;
+use slimy_rt::Room;
+use slimy_rt_benches::{Emptying, InProcess, Loopback, criterion, raise_open_files, room};
 
-/// How many events are on their way at once.
-const WINDOW: u32 = 16;
-const MEMBERS: [usize; 4] = [10, 100, 1_000, 5_000];
+const MEMBERS: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Members, and rooms that each of them joins and leaves.
+const MEMBERSHIPS: [(usize, usize); 3] = [(1_000, 1), (10_000, 1), (1_000, 100)];
 
-/// Everyone may come: the room is what is measured.
-#[derive(Debug)]
-struct Anyone;
-
-#[async_trait]
-impl Authenticator for Anyone {
-    async fn authenticate(&self, _: &Handshake) -> Result<Identity, AuthError> {
-        let id = UserId::parse("bench")?;
-        Ok(Identity::new(User::new(id, Role::Member)))
-    }
-}
-
-fn room() -> Room {
-    Room::parse("bench").expect("a room's name")
-}
-
-fn event() -> EventData {
-    let payload = serde_json::json!({"text": "x".repeat(200), "guildId": "1176605506912141444"});
-    EventData::new("chat:message", &payload).expect("an event")
-}
-
-/// A server, and clients that count what they get.
-struct Field {
-    server: Server,
-    received: Arc<Semaphore>,
-    stop: CancellationToken,
-    members: usize,
-}
-
-impl Field {
-    async fn new(members: usize) -> Self {
-        let namespace = Namespace::new("/").on_connect(|socket: Socket| async move {
-            socket.join(room()).expect("room for a room");
-        });
-        let server = Server::builder(Anyone)
-            .namespace(namespace)
-            .build()
-            .expect("a server");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
-        let stop = CancellationToken::new();
-        tokio::spawn(serve(
-            listener,
-            server.service(),
-            ServeConfig::default(),
-            stop.clone(),
-        ));
-        let received = Arc::new(Semaphore::new(0));
-        for _ in 0..members {
-            let client = connect(addr).await;
-            tokio::spawn(count(client, Arc::clone(&received)));
-        }
-        while server.report().rooms == 0 || server.report().sockets < members {
-            tokio::task::yield_now().await;
-        }
-        Self {
-            server,
-            received,
-            stop,
-            members,
-        }
-    }
-
-    /// Sends `events` events and waits until every member has each.
-    async fn run(&self, events: u64) {
-        let emitter = self.server.emitter("/").expect("the namespace");
-        let bytes = Frame::event("/", None, &event()).len() * self.members;
-        let mut sent = 0;
-        let mut waited = 0;
-        while waited < events {
-            while sent < events && sent - waited < u64::from(WINDOW) {
-                emitter
-                    .to(room())
-                    .emit_data(&event())
-                    .expect("a room's name");
-                sent += 1;
-            }
-            let bytes = u32::try_from(bytes).expect("a small event");
-            self.received
-                .acquire_many(bytes)
-                .await
-                .expect("an open semaphore")
-                .forget();
-            waited += 1;
-        }
-    }
-}
-
-/// Joins the namespace over a WebSocket, with as little as that needs.
-async fn connect(addr: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(addr).await.expect("a connection");
-    let request = format!(
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("a request");
-    read_until(&mut stream, "\"maxPayload\":1000000}").await;
-    // `40` in a masked text frame; the mask is zero.
-    stream
-        .write_all(&[0x81, 0x82, 0, 0, 0, 0, b'4', b'0'])
-        .await
-        .expect("a packet");
-    read_until(&mut stream, "\"}").await;
-    stream
-}
-
-async fn read_until(stream: &mut TcpStream, end: &str) {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(end.as_bytes()) {
-        bytes.push(stream.read_u8().await.expect("more bytes"));
-    }
-}
-
-async fn count(mut client: TcpStream, received: Arc<Semaphore>) {
-    let mut space = vec![0; 16 * 1024];
-    while let Ok(read) = client.read(&mut space).await {
-        if read == 0 {
-            return;
-        }
-        received.add_permits(read);
-    }
-}
-
-fn broadcast(c: &mut Criterion) {
-    let runtime = Runtime::new().expect("a runtime");
-    let mut group = c.benchmark_group("broadcast");
-    group.sample_size(10);
+fn loopback(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("loopback");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
     for members in MEMBERS {
-        let field = runtime.block_on(Field::new(members));
-        group.throughput(Throughput::Elements(members as u64));
+        if let Err(reason) = raise_open_files(members) {
+            eprintln!("loopback/{members} is skipped: {reason}");
+            continue;
+        }
+        let field = LazyCell::new(|| Loopback::new(members));
+        group.throughput(Throughput::Elements(Loopback::WINDOW * members as u64));
         group.bench_function(BenchmarkId::from_parameter(members), |b| {
-            b.iter_custom(|events| {
-                let start = Instant::now();
-                runtime.block_on(field.run(events));
-                start.elapsed()
-            });
+            // Made before criterion looks at its clock, and only if this bench was asked for.
+            let field = &*field;
+            b.iter_custom(|windows| field.broadcast(windows));
         });
-        field.stop.cancel();
     }
     group.finish();
 }
 
-criterion_group!(benches, broadcast);
+fn outbox(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("outbox");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    let rooms: [Room; 4] = std::array::from_fn(room);
+    for members in MEMBERS {
+        let field = LazyCell::new(|| InProcess::new(members).joined(&rooms));
+        group.throughput(Throughput::Elements(InProcess::BATCH * members as u64));
+        for (name, rooms, emptying) in [
+            ("append", &rooms[..1], Emptying::Apart),
+            ("append to four rooms", &rooms[..], Emptying::Apart),
+            ("append and take", &rooms[..1], Emptying::Measured),
+        ] {
+            group.bench_function(BenchmarkId::new(name, members), |b| {
+                let field = &*field;
+                b.iter_custom(|batches| {
+                    let once = |_| field.broadcast(rooms, emptying);
+                    (0..batches).map(once).sum()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn registry(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("registry");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    for (members, rooms) in MEMBERSHIPS {
+        let size = format!("{members}x{rooms}");
+        let rooms: Vec<Room> = (0..rooms).map(room).collect();
+        let field = LazyCell::new(|| InProcess::new(members));
+        group.throughput(Throughput::Elements((members * rooms.len()) as u64));
+        group.bench_function(BenchmarkId::new("join", &size), |b| {
+            let field = &*field;
+            let once = |_| {
+                let spent = field.join(&rooms);
+                field.leave(&rooms);
+                spent
+            };
+            b.iter_custom(|times| (0..times).map(once).sum());
+        });
+        group.bench_function(BenchmarkId::new("leave", &size), |b| {
+            let field = &*field;
+            let once = |_| {
+                field.join(&rooms);
+                field.leave(&rooms)
+            };
+            b.iter_custom(|times| (0..times).map(once).sum());
+        });
+    }
+    let field = LazyCell::new(|| InProcess::new(1));
+    let empty = room(0);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("publish to nobody", |b| {
+        let field = &*field;
+        b.iter(|| field.publish_to_nobody(&empty));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = loopback, outbox, registry
+}
 criterion_main!(benches);
