@@ -1,6 +1,7 @@
 //! Load tests: `slimy-rt-load [--soak] SCENARIO` starts the `admin-server` that `ADMIN_SERVER_BIN` names, brings its clients, and says in one
 //! line whether everything held. `--list` names the scenarios.
 
+mod account;
 mod churn;
 mod client;
 mod idle;
