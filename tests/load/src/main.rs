@@ -5,6 +5,7 @@ mod account;
 mod churn;
 mod client;
 mod exactly_once;
+mod fairness;
 mod idle;
 mod never_reader;
 mod polling;
@@ -40,10 +41,11 @@ impl Scale {
 
 type Run = fn(Scale) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
-const SCENARIOS: [(&str, Run); 6] = [
+const SCENARIOS: [(&str, Run); 7] = [
     ("idle", |scale| Box::pin(idle::run(scale))),
     ("room", |scale| Box::pin(room::run(scale))),
     ("exactly-once", |scale| Box::pin(exactly_once::run(scale))),
+    ("fairness", |scale| Box::pin(fairness::run(scale))),
     ("never-reader", |scale| Box::pin(never_reader::run(scale))),
     ("churn", |scale| Box::pin(churn::run(scale))),
     ("storm", |scale| Box::pin(storm::run(scale))),
