@@ -2,6 +2,7 @@
 //! line whether everything held. `--list` names the scenarios.
 
 mod account;
+mod burst;
 mod churn;
 mod client;
 mod exactly_once;
@@ -41,11 +42,12 @@ impl Scale {
 
 type Run = fn(Scale) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
-const SCENARIOS: [(&str, Run); 7] = [
+const SCENARIOS: [(&str, Run); 8] = [
     ("idle", |scale| Box::pin(idle::run(scale))),
     ("room", |scale| Box::pin(room::run(scale))),
     ("exactly-once", |scale| Box::pin(exactly_once::run(scale))),
     ("fairness", |scale| Box::pin(fairness::run(scale))),
+    ("burst", |scale| Box::pin(burst::run(scale))),
     ("never-reader", |scale| Box::pin(never_reader::run(scale))),
     ("churn", |scale| Box::pin(churn::run(scale))),
     ("storm", |scale| Box::pin(storm::run(scale))),
