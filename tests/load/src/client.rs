@@ -14,6 +14,9 @@ use crate::{Failure, within};
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Clients must mask; with what is of no importance here (RFC 6455, section 5.3).
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+/// How much is read at a time: what idle clients can afford, and what busy ones have use for.
+const MIN_CHUNK: usize = 512;
+const MAX_CHUNK: usize = 32 * 1024;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 
@@ -22,6 +25,8 @@ const CLOSE: u8 = 8;
 pub(crate) struct Client {
     stream: TcpStream,
     buffer: BytesMut,
+    /// How much is read at a time.
+    chunk: usize,
     /// Pings that were answered.
     pub(crate) pings: u32,
 }
@@ -54,6 +59,7 @@ impl Client {
         let mut client = Self {
             stream: socket.connect(addr).await.map_err(text)?,
             buffer: BytesMut::new(),
+            chunk: MIN_CHUNK,
             pings: 0,
         };
         client.stream.set_nodelay(true).map_err(text)?;
@@ -140,10 +146,17 @@ impl Client {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        self.buffer.reserve(512);
+        self.buffer.reserve(self.chunk);
+        let spare = self.buffer.capacity() - self.buffer.len();
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+            read => {
+                // There is more than was expected.
+                if read == spare {
+                    self.chunk = (self.chunk * 2).min(MAX_CHUNK);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -174,10 +187,15 @@ impl Client {
         written.map_err(|error| format!("the connection broke: {error}"))
     }
 
+    /// Closes the WebSocket. What the server had for the client before comes first, and then the end.
+    pub(crate) async fn close(&mut self) -> Result<(), Failure> {
+        self.write(CLOSE, &1000_u16.to_be_bytes()).await
+    }
+
     /// Leaves with good manners: the namespace, then the WebSocket; done when the server has closed too.
     pub(crate) async fn leave(mut self) -> Result<(), Failure> {
         self.send("41").await?;
-        self.write(CLOSE, &1000_u16.to_be_bytes()).await?;
+        self.close().await?;
         while self.message().await?.is_some() {}
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::{
     client::Client,
     ensure, mib,
     server::Server,
-    traffic::{everyone_hears, join_all},
+    traffic::{Heard, Talk, everyone_hears, join_all},
 };
 
 /// How long the broadcast at the end may take to reach everyone.
@@ -65,7 +65,10 @@ pub(crate) async fn run(scale: Scale) -> Outcome {
         format!("{each} bytes per client")
     })?;
     // Two, so that one that came twice would show before the second.
-    let (clients, slowest) = everyone_hears(clients, 1, 2, "", BROADCAST_BOUND).await?;
+    let talk = Talk::new(1, 2).within(BROADCAST_BOUND);
+    let Heard {
+        clients, slowest, ..
+    } = everyone_hears(clients, talk).await?;
     ensure(clients.len() == count, || {
         format!("{} clients are left", clients.len())
     })?;

@@ -1,8 +1,12 @@
 //! Load tests: `slimy-rt-load [--soak] SCENARIO` starts the `admin-server` that `ADMIN_SERVER_BIN` names, brings its clients, and says in one
 //! line whether everything held. `--list` names the scenarios.
 
+mod account;
+mod burst;
 mod churn;
 mod client;
+mod exactly_once;
+mod fairness;
 mod idle;
 mod never_reader;
 mod polling;
@@ -38,9 +42,12 @@ impl Scale {
 
 type Run = fn(Scale) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
-const SCENARIOS: [(&str, Run); 5] = [
+const SCENARIOS: [(&str, Run); 8] = [
     ("idle", |scale| Box::pin(idle::run(scale))),
     ("room", |scale| Box::pin(room::run(scale))),
+    ("exactly-once", |scale| Box::pin(exactly_once::run(scale))),
+    ("fairness", |scale| Box::pin(fairness::run(scale))),
+    ("burst", |scale| Box::pin(burst::run(scale))),
     ("never-reader", |scale| Box::pin(never_reader::run(scale))),
     ("churn", |scale| Box::pin(churn::run(scale))),
     ("storm", |scale| Box::pin(storm::run(scale))),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     Outcome, Scale, mib,
     server::Server,
-    traffic::{everyone_hears, join_all},
+    traffic::{Heard, Talk, everyone_hears, join_all},
 };
 
 const SENDERS: usize = 20;
@@ -18,9 +18,13 @@ pub(crate) async fn run(scale: Scale) -> Outcome {
     let clients = join_all(&server, 0, count).await?;
     let cpu = server.cpu()?;
     let started = Instant::now();
-    let (clients, slowest) = everyone_hears(clients, SENDERS, each, "", BOUND).await?;
+    let talk = Talk::new(SENDERS, each).within(BOUND);
+    let Heard {
+        deliveries,
+        slowest,
+        ..
+    } = everyone_hears(clients, talk).await?;
     let taken = started.elapsed().as_secs_f64();
-    let deliveries = clients.len() * SENDERS * each as usize;
     Ok(format!(
         "{count} clients, {} messages of {SENDERS} senders: {deliveries} deliveries in {taken:.1} s, {:.0} per second, the slowest after \
          {slowest:.0?}; the server used {:.1} s of processor time and {}",

@@ -6,7 +6,11 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -18,8 +22,10 @@ use slimy_rt::{
 use crate::Failure;
 
 const SECRET: &str = "the-secret-of-the-load-tests-which-is-long-enough";
-/// The guild that all users belong to.
+/// The guild that all users belong to, unless a scenario has others.
 pub(crate) const GUILD: &str = "1176605506912141444";
+/// What the server says when it closes a client whose pending bytes are at their bound.
+const TOO_SLOW: &str = "closing a connection that reads too slowly";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// In what `/proc` counts processor time: 100 per second on Linux, whatever the kernel's own tick.
 const CLOCK_TICKS: u64 = 100;
@@ -32,20 +38,30 @@ pub(crate) struct Server {
     flags: Vec<String>,
     folder: PathBuf,
     authenticator: JwtAuthenticator,
+    too_slow: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Starts one with these flags and `users` users, all members of [`GUILD`].
     pub(crate) fn start(users: usize, flags: &[&str]) -> Result<Self, Failure> {
+        Self::start_with(&[(GUILD, users)], flags)
+    }
+
+    /// Starts one with these flags and so many users in each guild, numbered in that order.
+    pub(crate) fn start_with(guilds: &[(&str, usize)], flags: &[&str]) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("slimy-rt-load-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let session =
-            serde_json::json!({"guilds": [{"id": GUILD, "name": "Load", "roles": ["member"]}]});
-        let sessions: HashMap<String, _> = (0..users).map(|user| (name(user), &session)).collect();
+        let members = guilds.iter().flat_map(|&(guild, users)| {
+            let session =
+                serde_json::json!({"guilds": [{"id": guild, "name": "Load", "roles": ["member"]}]});
+            std::iter::repeat_n(session, users)
+        });
+        let sessions: HashMap<String, _> = (0..).map(name).zip(members).collect();
         let text = serde_json::to_vec(&sessions).map_err(|error| error.to_string())?;
         fs::write(folder.join("sessions.json"), text).map_err(|error| error.to_string())?;
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let (child, addr) = spawn(&folder, &flags, "127.0.0.1:0")?;
+        let too_slow = Arc::default();
+        let (child, addr) = spawn(&folder, &flags, "127.0.0.1:0", &too_slow)?;
         let authenticator = JwtConfig::new([SECRET])
             .build()
             .map_err(|error| error.to_string())?;
@@ -55,13 +71,15 @@ impl Server {
             flags,
             folder,
             authenticator,
+            too_slow,
         })
     }
 
     /// Kills the process and starts another on the same port.
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
         self.kill();
-        let (child, addr) = spawn(&self.folder, &self.flags, &self.addr.to_string())?;
+        let listen = self.addr.to_string();
+        let (child, addr) = spawn(&self.folder, &self.flags, &listen, &self.too_slow)?;
         (self.child, self.addr) = (child, addr);
         Ok(())
     }
@@ -89,6 +107,11 @@ impl Server {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Clients that it has closed since they read too slowly, as far as it has said so by now.
+    pub(crate) fn too_slow(&self) -> usize {
+        self.too_slow.load(SeqCst)
     }
 
     /// Open files, sockets included.
@@ -149,6 +172,7 @@ fn spawn(
     folder: &std::path::Path,
     flags: &[String],
     listen: &str,
+    too_slow: &Arc<AtomicUsize>,
 ) -> Result<(Child, SocketAddr), Failure> {
     let binary =
         std::env::var("ADMIN_SERVER_BIN").map_err(|_| "ADMIN_SERVER_BIN names no program")?;
@@ -161,8 +185,12 @@ fn spawn(
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("{binary}: {error}"))?;
+    let stderr = child.stderr.take().ok_or("no stderr")?;
+    let too_slow = Arc::clone(too_slow);
+    std::thread::spawn(move || pass_on(stderr, &too_slow));
     let stdout = child.stdout.take().ok_or("no stdout")?;
     let mut line = String::new();
     let read = BufReader::new(stdout).read_line(&mut line);
@@ -178,6 +206,17 @@ fn spawn(
             Err(format!(
                 "{binary} did not say where it listens: {read:?} {line:?}"
             ))
+        }
+    }
+}
+
+/// Shows what the server logs, but counts the clients that were too slow.
+fn pass_on(stderr: ChildStderr, too_slow: &AtomicUsize) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if line.contains(TOO_SLOW) {
+            too_slow.fetch_add(1, SeqCst);
+        } else {
+            eprintln!("{line}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     client::Client,
     ensure,
     server::Server,
-    traffic::{everyone_hears, join_all, join_at_once},
+    traffic::{Talk, everyone_hears, join_all, join_at_once},
 };
 
 /// How soon all are in again after the network was cut.
@@ -32,7 +32,7 @@ pub(crate) async fn run(scale: Scale) -> Outcome {
     ensure(after_cut <= CUT_BOUND, || {
         format!("after a cut it took {after_cut:?} until all were in")
     })?;
-    let (clients, _) = everyone_hears(clients, 1, 1, "", BROADCAST_BOUND).await?;
+    let clients = everyone_hears(clients, broadcast()).await?.clients;
 
     let mut returning = JoinSet::new();
     for (user, client) in clients.into_iter().enumerate() {
@@ -48,10 +48,14 @@ pub(crate) async fn run(scale: Scale) -> Outcome {
     ensure(after_restart <= RESTART_BOUND, || {
         format!("after a restart it took {after_restart:?} until all were in")
     })?;
-    everyone_hears(clients, 1, 1, "", BROADCAST_BOUND).await?;
+    everyone_hears(clients, broadcast()).await?;
     Ok(format!(
         "{count} clients came back: in {after_cut:.1?} after a cut, in {after_restart:.1?} after the server was replaced"
     ))
+}
+
+fn broadcast() -> Talk {
+    Talk::new(1, 1).within(BROADCAST_BOUND)
 }
 
 /// Waits for the connection to end, then tries until there is a server again. Only that nobody listens is no refusal.

@@ -1,5 +1,7 @@
 //! Shards over real sockets on loopback.
 
+mod fairness;
+
 use std::time::Duration;
 
 use tokio::{
