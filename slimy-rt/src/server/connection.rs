@@ -59,10 +59,6 @@ pub(crate) struct Connection {
     _permit: Permit,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is the large one"
-)]
 enum Transport {
     Polling(Polling),
     WebSocket(WebSocket),
