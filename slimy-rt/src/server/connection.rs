@@ -225,9 +225,8 @@ impl Connection {
             passed = true;
             match due {
                 Due::Ping => {
-                    self.core
-                        .sequencer
-                        .send(self.link.key, Arc::clone(&self.core.ping), false)
+                    let (key, frame) = (self.link.key, Arc::clone(&self.core.ping));
+                    self.core.sequencer.push(key, [Job::Ping { key, frame }]);
                 }
                 Due::UpgradeTimeout => {
                     self.candidate = None;

@@ -51,6 +51,8 @@ pub(crate) enum Job {
     },
     /// A reader's own answer (pong or close), which has a budget of its own.
     Control { key: Key, frame: Arc<Frame> },
+    /// A heartbeat's ping, which needs no room in the budget: there is one at a time.
+    Ping { key: Key, frame: Arc<Frame> },
     /// One frame for the members of rooms.
     Broadcast(Arc<Delivery>),
     /// A connection joins a room.
@@ -172,6 +174,12 @@ impl Shard {
             Job::Control { key, frame } => {
                 if let Some(entry) = self.entry(key) {
                     entry.push_control(frame);
+                    self.touch(key.slot);
+                }
+            }
+            Job::Ping { key, frame } => {
+                if let Some(entry) = self.entry(key) {
+                    entry.push_ping(frame);
                     self.touch(key.slot);
                 }
             }

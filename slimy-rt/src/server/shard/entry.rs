@@ -207,6 +207,17 @@ impl Entry {
         }
     }
 
+    /// Appends a heartbeat's ping, whatever is pending.
+    pub(super) fn push_ping(&mut self, frame: Arc<Frame>) {
+        match &self.outlet {
+            Outlet::Tcp(_) if !self.closing => self.push(frame),
+            Outlet::Mailbox(mailbox) => {
+                mailbox.push(&frame, usize::MAX);
+            }
+            Outlet::Tcp(_) | Outlet::Nowhere => {}
+        }
+    }
+
     fn push(&mut self, frame: Arc<Frame>) {
         self.behind = true;
         self.rest.unwritten += frame.len();

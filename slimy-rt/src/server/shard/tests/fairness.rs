@@ -116,19 +116,19 @@ async fn a_burst_beyond_the_budget_counts_only_when_the_socket_has_refused_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_of_the_reader_and_the_last_frame_need_no_room_in_the_budget() {
+async fn pings_answers_of_the_reader_and_the_last_frame_need_no_room_in_the_budget() {
     let (queue, stats) = start().await;
     let mut peer = connect(&queue, 0).await;
     let key = peer.key;
     // Up to the brim: what is dropped leaves less room than itself, and the smallest comes last.
-    for size in [60_000, 1_000, 0] {
+    let ping = Arc::new(Frame::ping());
+    for filling in [frame(0, 60_000), frame(0, 1_000), Arc::clone(&ping)] {
         let dropped = stats.report(0).volatile_dropped;
         let filled = async {
             while stats.report(0).volatile_dropped == dropped {
-                let frame = frame(size, size);
                 queue.push([Job::Send {
                     key,
-                    frame,
+                    frame: Arc::clone(&filling),
                     volatile: true,
                 }]);
                 tokio::task::yield_now().await;
@@ -141,6 +141,7 @@ async fn answers_of_the_reader_and_the_last_frame_need_no_room_in_the_budget() {
     let (answer, last) = (frame(1, 1_000), frame(2, 1_000));
     assert!(peer.link.reserve_control(answer.len(), usize::MAX));
     queue.push([
+        Job::Ping { key, frame: ping },
         Job::Control { key, frame: answer },
         Job::Close {
             key,
