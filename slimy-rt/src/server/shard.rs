@@ -65,6 +65,17 @@ pub(crate) enum Job {
     Remove { key: Key },
 }
 
+impl Job {
+    /// How many bytes it keeps while it waits.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Send { frame, .. } | Self::Control { frame, .. } => frame.len(),
+            Self::Broadcast(delivery) => delivery.frame.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// One frame for a set of connections.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -139,14 +150,17 @@ impl Shard {
 
     fn apply(&mut self, jobs: &mut VecDeque<Job>) {
         let mut turn = Turn::default();
+        let mut bytes = 0;
         while turn.appended < APPENDS_PER_TURN && !turn.full {
             let Some(job) = jobs.pop_front() else { break };
+            let its_bytes = job.bytes();
             if let Some(waiting) = self.apply_one(job, &mut turn) {
                 jobs.push_front(waiting);
                 break;
             }
+            bytes += its_bytes;
         }
-        self.queue.applied(jobs.len());
+        self.queue.applied(jobs.len(), bytes);
         self.stats.add_deliveries(turn.appended);
     }
 

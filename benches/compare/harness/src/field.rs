@@ -122,7 +122,7 @@ impl Field {
     /// Puts load on the server for that long, and until everything has come.
     pub(crate) fn run(&mut self, load: Load, duration: Duration) -> Result<Figures, Failure> {
         // What has waited meanwhile, pings above all.
-        while self.swarm.turn(None, &mut self.waves)? > 0 {}
+        while self.swarm.turn(&mut self.waves)? > 0 {}
         self.waves.reset();
         self.swarm.idle = Duration::ZERO;
         let (writes, segments) = (self.swarm.writes, process::segments_sent()?);
@@ -154,7 +154,7 @@ impl Field {
             self.send(room, window, Instant::now())?;
         }
         while Instant::now() < until {
-            self.swarm.turn(None, &mut self.waves)?;
+            self.swarm.turn(&mut self.waves)?;
             let mut completed = 0;
             while self.waves.take_completed().is_some() {
                 completed += 1;
@@ -181,7 +181,7 @@ impl Field {
                 self.send(0, 1, due)?;
                 due += pause;
             }
-            self.swarm.turn(None, &mut self.waves)?;
+            self.swarm.turn(&mut self.waves)?;
             while self.waves.take_completed().is_some() {}
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Field {
     pub(crate) fn drain(&mut self) -> Result<(), Failure> {
         let mut last = Instant::now();
         while self.waves.missing() > 0 {
-            if self.swarm.turn(None, &mut self.waves)? > 0 {
+            if self.swarm.turn(&mut self.waves)? > 0 {
                 last = Instant::now();
             } else if last.elapsed() > PATIENCE {
                 return Err(format!(
@@ -224,7 +224,7 @@ impl Field {
                 joined: Vec::new(),
                 closed: Vec::new(),
             };
-            self.swarm.turn(None, &mut watch)?;
+            self.swarm.turn(&mut watch)?;
             for client in watch.joined {
                 self.swarm.stall(client)?;
                 joined.push(client);

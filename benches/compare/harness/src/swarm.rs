@@ -107,7 +107,7 @@ impl Swarm {
                 self.connect(first + started, &cookies[started], None)?;
                 started += 1;
             }
-            if self.turn(Some(Duration::from_millis(100)), &mut joined)? > 0 {
+            if self.turn(&mut joined)? > 0 {
                 last = Instant::now();
             } else if last.elapsed() > PATIENCE {
                 return Err(format!("{} of {} clients joined", joined.0, cookies.len()));
@@ -202,18 +202,11 @@ impl Swarm {
             .map_err(text)
     }
 
-    /// Reads what there is; without a `timeout` it comes back at once. Says how many sockets had something.
-    pub(crate) fn turn(
-        &mut self,
-        timeout: Option<Duration>,
-        watch: &mut impl Watch,
-    ) -> Result<usize, Failure> {
+    /// Reads what there is, and comes back at once: whoever sleeps is woken at the sender's expense. Says how many sockets had something.
+    pub(crate) fn turn(&mut self, watch: &mut impl Watch) -> Result<usize, Failure> {
         let before = Instant::now();
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let polled = self
-            .poll
-            .poll(&mut events, Some(timeout.unwrap_or(Duration::ZERO)));
-        match polled {
+        match self.poll.poll(&mut events, Some(Duration::ZERO)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(text(error)),
             _ => {}
         }

@@ -15,6 +15,8 @@ use super::{super::lock, Job, Key};
 /// Above this many waiting jobs, connections stop reading. It bounds the queue together with the number of connections, since
 /// each has one event in work at a time.
 const CONGESTED: usize = 8_192;
+/// The same for the bytes of the frames that wait.
+const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     /// Jobs that were taken and not applied yet, and those in the queue.
     waiting: AtomicUsize,
+    /// The bytes of their frames.
+    waiting_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +45,13 @@ impl Queue {
     pub(crate) fn push(&self, jobs: impl IntoIterator<Item = Job>) {
         let waker = {
             let mut inner = lock(&self.inner);
-            let before = inner.jobs.len();
-            inner.jobs.extend(jobs);
+            let (before, mut bytes) = (inner.jobs.len(), 0);
+            inner
+                .jobs
+                .extend(jobs.into_iter().inspect(|job| bytes += job.bytes()));
             self.waiting
                 .fetch_add(inner.jobs.len() - before, Ordering::Relaxed);
+            self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
             inner.shard.take()
         };
         if let Some(waker) = waker {
@@ -107,13 +114,15 @@ impl Queue {
         }
     }
 
-    /// Notes that all but `left` of the taken jobs have been applied.
-    pub(super) fn applied(&self, left: usize) {
+    /// Notes that all but `left` of the taken jobs have been applied, and how many bytes those had.
+    pub(super) fn applied(&self, left: usize, bytes: usize) {
         let readers = {
             let mut inner = lock(&self.inner);
             let waiting = left + inner.jobs.len();
             self.waiting.store(waiting, Ordering::Relaxed);
-            if waiting > CONGESTED / 2 || inner.readers.is_empty() {
+            let waiting_bytes = self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+            let is_long = waiting > CONGESTED / 2 || waiting_bytes > CONGESTED_BYTES / 2;
+            if is_long || inner.readers.is_empty() {
                 return;
             }
             inner.releases += 1;
@@ -125,12 +134,12 @@ impl Queue {
     /// Whether a connection should stop reading; if so, `waker` is woken when it may go on. `waits` is the connection's own note, so
     /// that it waits once however often it asks.
     pub(crate) fn is_congested(&self, waker: &Waker, waits: &mut Option<u64>) -> bool {
-        if self.waiting.load(Ordering::Relaxed) < CONGESTED {
+        if !self.is_long() {
             return false;
         }
         let mut inner = lock(&self.inner);
         // Counted anew under the lock, or the waker could be left behind by a shard that is done.
-        if self.waiting.load(Ordering::Relaxed) < CONGESTED {
+        if !self.is_long() {
             return false;
         }
         if *waits != Some(inner.releases) {
@@ -138,5 +147,69 @@ impl Queue {
             inner.readers.push(waker.clone());
         }
         true
+    }
+
+    fn is_long(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= CONGESTED
+            || self.waiting_bytes.load(Ordering::Relaxed) >= CONGESTED_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::protocol::Frame;
+
+    const KEY: Key = Key {
+        shard: 0,
+        slot: 0,
+        generation: 0,
+    };
+
+    fn is_congested(queue: &Queue) -> bool {
+        queue.is_congested(Waker::noop(), &mut None)
+    }
+
+    /// Takes everything and notes half of it as applied, then the rest.
+    fn apply(queue: &Queue) {
+        let (mut jobs, mut writable) = (VecDeque::new(), Vec::new());
+        queue.take(&mut jobs, &mut writable);
+        let half = jobs.len() / 2;
+        let bytes = |jobs: &mut dyn Iterator<Item = Job>| jobs.map(|job| job.bytes()).sum();
+        let applied = bytes(&mut jobs.drain(half..));
+        queue.applied(half, applied);
+        let applied = bytes(&mut jobs.drain(..));
+        queue.applied(0, applied);
+    }
+
+    #[test]
+    fn too_many_jobs_are_congestion_until_they_have_been_applied() {
+        let queue = Queue::default();
+        queue.push((1..CONGESTED).map(|_| Job::Leave { key: KEY, room: 0 }));
+        assert!(!is_congested(&queue));
+        queue.push([Job::Leave { key: KEY, room: 0 }]);
+        assert!(is_congested(&queue));
+        apply(&queue);
+        assert!(!is_congested(&queue));
+    }
+
+    #[test]
+    fn too_many_bytes_are_congestion_until_they_have_been_applied() {
+        let queue = Queue::default();
+        let frame = Arc::new(Frame::binary(&[7; 1024 * 1024]));
+        let send = |_| Job::Send {
+            key: KEY,
+            frame: Arc::clone(&frame),
+            volatile: false,
+        };
+        queue.push((0..63).map(send));
+        assert!(!is_congested(&queue));
+        queue.push((0..2).map(send));
+        assert!(is_congested(&queue));
+        apply(&queue);
+        assert!(!is_congested(&queue));
+        assert_eq!(queue.waiting_bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -37,7 +37,7 @@ fn churn(
     setup: &Setup,
     results: &mut Results,
 ) -> Result<(), Failure> {
-    while field.swarm.turn(None, &mut field.waves)? > 0 {}
+    while field.swarm.turn(&mut field.waves)? > 0 {}
     field.waves.reset();
     let began = Instant::now();
     let until = began + setup.scale.round() * 2;
@@ -56,7 +56,7 @@ fn churn(
             joined: Vec::new(),
             closed: Vec::new(),
         };
-        field.swarm.turn(None, &mut watch)?;
+        field.swarm.turn(&mut watch)?;
         let (joined, closed) = (watch.joined, watch.closed);
         for client in joined {
             field.swarm.send(client, b"41")?;

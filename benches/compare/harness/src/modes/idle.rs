@@ -79,7 +79,7 @@ fn measure(
 fn stay(swarm: &mut Swarm, duration: Duration) -> Result<(), Failure> {
     let until = Instant::now() + duration;
     while Instant::now() < until {
-        swarm.turn(Some(Duration::from_millis(20)), &mut Nothing)?;
+        swarm.turn(&mut Nothing)?;
     }
     Ok(())
 }
