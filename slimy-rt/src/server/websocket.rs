@@ -60,7 +60,6 @@ pub(crate) struct WebSocket {
     context: Option<Box<WebSocketContext>>,
     io: Io,
     meter: Meter,
-    max_payload: usize,
     /// How much the burst brought that is being looked at.
     burst: usize,
     /// What was read and forgotten since the connection is closing.
@@ -137,7 +136,6 @@ impl WebSocket {
             context: None,
             io,
             meter: Meter::new(max_payload, max_fragments),
-            max_payload,
             burst: 0,
             drained: 0,
         };
@@ -150,7 +148,6 @@ impl WebSocket {
 
     /// Allows larger messages from now on.
     pub(crate) fn set_max_payload(&mut self, max_payload: usize) {
-        self.max_payload = max_payload;
         self.meter.set_max_payload(max_payload);
         if let Some(context) = &mut self.context {
             context.set_config(|c| *c = config(max_payload));
@@ -231,7 +228,7 @@ impl WebSocket {
     fn begin(&mut self, bytes: &[u8]) {
         let good = self.meter.observe(bytes);
         self.burst = bytes.len();
-        let mut config = config(self.max_payload);
+        let mut config = config(self.meter.max_payload());
         if self.meter.is_between_messages() {
             // Nothing more will be read into this one's buffer.
             config = config.read_buffer_size(0);

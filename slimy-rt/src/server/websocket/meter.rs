@@ -38,7 +38,7 @@ impl Violation {
 pub(super) struct Meter {
     header: [u8; MAX_HEADER],
     /// How much of the header is there.
-    have: usize,
+    have: u8,
     /// How much of the payload is still to come.
     payload: u64,
     /// Bytes and fragments of the message so far.
@@ -70,6 +70,11 @@ impl Meter {
 
     pub(super) fn set_max_payload(&mut self, max_payload: usize) {
         self.max_payload = max_payload as u64;
+    }
+
+    /// How large a message may be.
+    pub(super) fn max_payload(&self) -> usize {
+        usize::try_from(self.max_payload).unwrap_or(usize::MAX)
     }
 
     /// The violation that was found, for a time when all before it has been read.
@@ -124,7 +129,7 @@ impl Meter {
                 *bytes = &bytes[skipped..];
                 continue;
             }
-            self.header[self.have] = bytes[0];
+            self.header[usize::from(self.have)] = bytes[0];
             self.have += 1;
             *bytes = &bytes[1..];
             if self.have >= 2 && self.have == header_len(self.header[1]) {
@@ -170,7 +175,7 @@ impl Meter {
     }
 }
 
-fn header_len(second: u8) -> usize {
+fn header_len(second: u8) -> u8 {
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
     let length = match second & 0x7f {
         126 => 2,
