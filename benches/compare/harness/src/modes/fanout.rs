@@ -23,6 +23,9 @@ const STALLED_ONE_IN: usize = 20;
 /// The receive buffer of one that does not read: small, so that it is full soon.
 const STALLED_BUFFER: usize = 4 * 1024;
 
+/// How many clients of servers that take turns there are at a time.
+const CLIENTS_AT_ONCE: usize = 18_000;
+
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -160,14 +163,19 @@ fn interleaved(
     setup: &Setup,
     results: &mut Results,
 ) -> Result<(), Failure> {
-    let mut fields = setup
-        .contenders
-        .iter()
-        .copied()
-        .map(|contender| Field::start(contender, &Plan::new(room_of.clone(), setup.frame_bytes)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut fields: Vec<&mut Field> = fields.iter_mut().collect();
-    rounds(&mut fields, loads, setup, results)
+    let plan = Plan::new(room_of, setup.frame_bytes);
+    // All at a time, unless that would be more clients than many systems allow a process.
+    let at_once = (CLIENTS_AT_ONCE / plan.room_of.len()).max(1);
+    for contenders in setup.contenders.chunks(at_once) {
+        let start = |contender: &Contender| Field::start(*contender, &plan);
+        let mut fields = contenders
+            .iter()
+            .map(start)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut fields: Vec<&mut Field> = fields.iter_mut().collect();
+        rounds(&mut fields, loads, setup, results)?;
+    }
+    Ok(())
 }
 
 fn rounds(
