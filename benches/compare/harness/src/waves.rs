@@ -29,7 +29,7 @@ pub(crate) struct Waves {
     pub(crate) bytes: u64,
     pub(crate) latencies: Histogram,
     /// Rooms that have had a message completed since this was last looked at.
-    completed: Vec<usize>,
+    completed: VecDeque<usize>,
 }
 
 impl Waves {
@@ -47,7 +47,7 @@ impl Waves {
             deliveries: 0,
             bytes: 0,
             latencies: Histogram::new(),
-            completed: Vec::new(),
+            completed: VecDeque::new(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Waves {
 
     /// A room whose oldest message everybody has received, once for each.
     pub(crate) fn take_completed(&mut self) -> Option<usize> {
-        self.completed.pop()
+        self.completed.pop_front()
     }
 
     /// Begins the figures anew; what is on its way stays.
@@ -111,7 +111,7 @@ impl Watch for Waves {
         while room.open.front().is_some_and(|(_, missing)| *missing == 0) {
             room.open.pop_front();
             room.oldest += 1;
-            self.completed.push(index);
+            self.completed.push_back(index);
         }
         Ok(())
     }
