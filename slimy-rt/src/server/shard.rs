@@ -255,4 +255,6 @@ struct Turn {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

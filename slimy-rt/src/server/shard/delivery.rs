@@ -4,6 +4,8 @@
 //! members' sockets, one after the other, over several turns, and leaves nothing pending where the socket takes it. Broadcasts to the same
 //! members that come before a wave has begun become part of it: one write brings a member all of them.
 //!
+//! A wave that another comes behind before it has begun is appended instead: the members that they share get both in one write.
+//!
 //! Nothing waits for a wave but another wave and what was said after it: what goes to few connections overtakes it, except for those that
 //! both are for.
 
@@ -89,7 +91,7 @@ impl Wave {
 }
 
 impl Shard {
-    /// Begins a broadcast, unless it has to wait for the one before: then it is given back.
+    /// Begins a broadcast, unless it has to wait for one that is on its way: then it is given back.
     pub(super) fn broadcast(
         &mut self,
         delivery: Arc<Delivery>,
@@ -112,9 +114,11 @@ impl Shard {
             }
             return None;
         }
-        if self.wave.is_some() {
+        if self.wave.as_ref().is_some_and(|wave| wave.has_begun) {
             return Some(delivery);
         }
+        // Two at once that are no one wave: what waits goes out together, or each would cost a write to each member.
+        self.settle(turn);
         self.stamp += 1;
         let mut wave = Wave::new(delivery);
         // Those who must not get it count as reached.

@@ -226,6 +226,13 @@ impl Entry {
 
     /// Sends what is left in the old mailbox, and everything later, to the new outlet.
     pub(super) fn switch(&mut self, outlet: Outlet) {
+        if matches!(self.outlet, Outlet::Nowhere) {
+            // Given up, and its task is told: what it still got would come behind a gap.
+            if let Outlet::Mailbox(new) = &outlet {
+                new.abort();
+            }
+            return;
+        }
         let old = std::mem::replace(&mut self.outlet, outlet);
         let Outlet::Mailbox(old) = old else { return };
         while let Some(frame) = old.pop() {
