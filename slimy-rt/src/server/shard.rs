@@ -201,11 +201,11 @@ impl Shard {
                 return self.broadcast(delivery, turn).map(Job::Broadcast);
             }
             Job::Join { key, room } => {
-                self.settle(turn);
+                self.settle_room(room, turn);
                 self.join(key, room);
             }
             Job::Leave { key, room } => {
-                self.settle(turn);
+                self.settle_room(room, turn);
                 self.leave(key, room);
             }
             Job::Close { key, last } => {
@@ -218,7 +218,7 @@ impl Shard {
                 }
             }
             Job::Remove { key } => {
-                self.settle(turn);
+                self.settle_member(key, turn);
                 self.remove(key);
             }
         }

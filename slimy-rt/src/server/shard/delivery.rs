@@ -14,7 +14,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    BYTES_PER_TURN, Delivery, Key, Shard, Target, Turn, WRITES_PER_TURN,
+    BYTES_PER_TURN, Delivery, Key, RoomKey, Shard, Target, Turn, WRITES_PER_TURN,
     entry::{Entry, Flow},
 };
 use crate::protocol::Frame;
@@ -161,8 +161,28 @@ impl Shard {
         })
     }
 
+    /// Settles the wave if it has to do with this room, whose members are about to change.
+    pub(super) fn settle_room(&mut self, room: RoomKey, turn: &mut Turn) {
+        let concerns = |wave: &Wave| {
+            let Delivery { to, except, .. } = &*wave.delivery;
+            to.iter().chain(except).any(|t| *t == Target::Room(room))
+        };
+        if self.wave.as_ref().is_some_and(concerns) {
+            self.settle(turn);
+        }
+    }
+
+    /// Settles the wave if it is for this connection, which is about to go.
+    pub(super) fn settle_member(&mut self, key: Key, turn: &mut Turn) {
+        let Some(wave) = &self.wave else { return };
+        let is_meant = |entry: &Entry| self.is_meant(entry, &wave.delivery.to);
+        if self.entry_at(key.slot).is_some_and(is_meant) {
+            self.settle(turn);
+        }
+    }
+
     /// Appends what is left of the wave, so that its order against what follows is that of the queue.
-    pub(super) fn settle(&mut self, turn: &mut Turn) {
+    fn settle(&mut self, turn: &mut Turn) {
         let Some(mut wave) = self.wave.take() else {
             return;
         };
