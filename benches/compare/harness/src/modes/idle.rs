@@ -25,21 +25,9 @@ pub(crate) fn run(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
         measure(Mode::Idle, contender, CLIENTS, setup, results)?;
     }
     if !setup.scale.is_quick() {
-        measure(
-            Mode::IdleLarge,
-            Contender::SlimyRt,
-            CLIENTS_LARGE,
-            setup,
-            results,
-        )?;
-        for _ in 1..setup.scale.repeats() {
-            measure(
-                Mode::IdleLarge,
-                Contender::SlimyRt,
-                CLIENTS_LARGE,
-                setup,
-                results,
-            )?;
+        for _ in 0..setup.scale.repeats() {
+            let (mode, contender) = (Mode::IdleLarge, Contender::SlimyRt);
+            measure(mode, contender, CLIENTS_LARGE, setup, results)?;
         }
     }
     Ok(())
