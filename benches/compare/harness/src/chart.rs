@@ -23,8 +23,8 @@ const PANELS: [(Mode, Metric, &str); 4] = [
 ];
 const COLOURS: [&str; 4] = ["#94a3b8", "#16a34a", "#f59e0b", "#3b82f6"];
 
-const WIDTH: f64 = 760.0;
-const LABELS: f64 = 190.0;
+const WIDTH: f64 = 800.0;
+const LABELS: f64 = 230.0;
 const VALUES: f64 = 70.0;
 const BAR: f64 = 18.0;
 const GAP: f64 = 6.0;
