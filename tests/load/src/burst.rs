@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Outcome, Scale, ensure, mib,
-    server::Server,
+    server::{FOR_BURSTS, Server},
     traffic::{Talk, everyone_hears, join_all},
 };
 
@@ -20,17 +20,7 @@ const BOUND: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(scale: Scale) -> Outcome {
     let (count, rounds) = scale.pick((50, 20), (200, 100));
-    let server = Server::start(
-        count,
-        &[
-            "--chat-rate",
-            "off",
-            "--packet-rate",
-            "0",
-            "--max-payload",
-            "100000",
-        ],
-    )?;
+    let server = Server::start(count, &FOR_BURSTS)?;
     let mut clients = join_all(&server, 0, count).await?;
     let mut slowest = Duration::ZERO;
     let started = Instant::now();

@@ -13,7 +13,7 @@ use crate::{
     account::Account,
     client::Client,
     ensure, eventually, mib,
-    server::{Server, memory_of},
+    server::{FOR_BURSTS, Server, memory_of},
     traffic::{Heard, Talk, everyone_hears, join_all},
     within,
 };
@@ -38,17 +38,7 @@ const BOUND: Duration = Duration::from_secs(120);
 pub(crate) async fn run(scale: Scale) -> Outcome {
     let readers = scale.pick(100, 500);
     let twentieth = readers / 20;
-    let server = Server::start(
-        readers + twentieth,
-        &[
-            "--chat-rate",
-            "off",
-            "--packet-rate",
-            "0",
-            "--max-payload",
-            "100000",
-        ],
-    )?;
+    let server = Server::start(readers + twentieth, &FOR_BURSTS)?;
     let mut clients = join_all(&server, 0, readers).await?;
     let mut lines = Vec::new();
     let mut rates = Vec::new();

@@ -26,6 +26,15 @@ const SECRET: &str = "the-secret-of-the-load-tests-which-is-long-enough";
 pub(crate) const GUILD: &str = "1176605506912141444";
 /// What the server says when it closes a client whose pending bytes are at their bound.
 const TOO_SLOW: &str = "closing a connection that reads too slowly";
+/// Flags for bursts: nobody is too quick, and the budget of pending bytes is at its least, 1 MiB.
+pub(crate) const FOR_BURSTS: [&str; 6] = [
+    "--chat-rate",
+    "off",
+    "--packet-rate",
+    "0",
+    "--max-payload",
+    "100000",
+];
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// In what `/proc` counts processor time: 100 per second on Linux, whatever the kernel's own tick.
 const CLOCK_TICKS: u64 = 100;

@@ -132,16 +132,17 @@ impl Shard {
     fn few(&self, delivery: &Delivery) -> Option<SmallVec<[u32; FEW]>> {
         let mut slots = SmallVec::new();
         for target in &delivery.to {
-            match *target {
-                Target::Room(room) => {
-                    let members = self.rooms.get(room as usize).map_or(&[][..], Vec::as_slice);
-                    if slots.len() + members.len() > FEW {
-                        return None;
-                    }
-                    slots.extend_from_slice(members);
-                }
-                Target::One(key) => slots.push(key.slot),
+            let more = match target {
+                Target::Room(room) => self
+                    .rooms
+                    .get(*room as usize)
+                    .map_or(&[][..], Vec::as_slice),
+                Target::One(key) => std::slice::from_ref(&key.slot),
+            };
+            if slots.len() + more.len() > FEW {
+                return None;
             }
+            slots.extend_from_slice(more);
         }
         slots.sort_unstable();
         slots.dedup();
