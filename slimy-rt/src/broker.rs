@@ -106,6 +106,15 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     /// See the trait's contract.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
 
+    /// The place of the log's last publication at this moment, of whichever node: everything whose [`publish`](Self::publish) has ended
+    /// before lies at or before it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell. [`BrokerError::Unsupported`] by default.
+    async fn end(&self) -> Result<Position, BrokerError> {
+        Err(BrokerError::Unsupported("a log"))
+    }
+
     /// What lies in the log behind `after`, up to and with `to`, for sockets in any of these rooms (no rooms: for all), publications to a
     /// whole namespace included; at most `max` publications. The next page begins behind the last one's position.
     ///
@@ -170,6 +179,12 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
 pub trait BrokerEvents: fmt::Debug + Send + Sync + 'static {
     /// Publications in the log's order, own ones included. Awaiting it is back-pressure: the broker reads no further before.
     async fn publications(&self, batch: &[Delivered]);
+
+    /// Everything up to `to` that concerns this node has been reported. Only a broker that [`filters`](Capabilities::filters) needs to say so:
+    /// to the others each publication's own position tells. By default it is not listened to.
+    fn advanced(&self, to: &Position) {
+        let _ = to;
+    }
 
     /// Something between `after` and `now` was missed and cannot be had.
     fn gap(&self, after: Option<&Position>, now: &Position);
@@ -257,7 +272,19 @@ impl Audience {
     }
 }
 
-/// A place in a broker's log, opaque to all but the broker that made it. The log's epoch is part of it.
+/// A place in a broker's log. The log's epoch is part of it.
+///
+/// A broker with a log makes its positions with [`at`](Self::at): then they have an order within their epoch, which connection state recovery
+/// needs. Any other text is opaque to all but the broker that made it, and equal to itself only.
+///
+/// ```
+/// use slimy_rt::broker::Position;
+///
+/// let (early, late) = (Position::at("e1", 9), Position::at("e1", 10));
+/// assert!(early < late);
+/// assert_eq!(late.as_str(), "e1:10");
+/// assert!(early.partial_cmp(&Position::at("e2", 10)).is_none(), "another log");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Position(Box<str>);
 
@@ -268,10 +295,35 @@ impl Position {
         Self(text.into())
     }
 
+    /// The place with that number in the log of that epoch: `<epoch>:<number>`. Numbers grow along the log.
+    #[must_use]
+    pub fn at(epoch: impl fmt::Display, number: u64) -> Self {
+        Self(format!("{epoch}:{number}").into())
+    }
+
+    /// Epoch and number, if that is how it is written; exactly as [`at`](Self::at) writes them.
+    #[must_use]
+    pub fn parts(&self) -> Option<(&str, u64)> {
+        let (epoch, number) = self.0.rsplit_once(':')?;
+        let is_plain = number == "0" || !number.starts_with(['0', '+']);
+        Some((epoch, number.parse().ok().filter(|_| is_plain)?))
+    }
+
     /// The place as its broker wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl PartialOrd for Position {
+    /// By number within one epoch; places of different logs have no order.
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        if self == other {
+            return Some(std::cmp::Ordering::Equal);
+        }
+        let ((epoch, number), (other_epoch, other)) = (self.parts()?, other.parts()?);
+        (epoch == other_epoch).then(|| number.cmp(&other))
     }
 }
 
@@ -290,6 +342,8 @@ pub struct Capabilities {
     pub requests: bool,
     /// It keeps the states of clients that were cut off.
     pub recovery: bool,
+    /// These states outlive the node: they are then kept from a client's first moment on, so that it can go on elsewhere when its node is killed.
+    pub durable: bool,
     /// A node is not told of publications that concern none of its rooms, as far as [`RoomBroker::interest`] has named them. The numbers of a publishing node
     /// then have holes that are no gap; [`BrokerEvents::gap`] alone tells of those.
     pub filters: bool,
@@ -421,6 +475,9 @@ macro_rules! forward {
             }
             async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
                 (**self).publish(batch).await
+            }
+            async fn end(&self) -> Result<Position, BrokerError> {
+                (**self).end().await
             }
             async fn history(
                 &self,

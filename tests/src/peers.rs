@@ -186,6 +186,9 @@ impl RoomBroker for Faulty {
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
         self.inner.publish(batch).await
     }
+    async fn end(&self) -> Result<Position, BrokerError> {
+        self.inner.end().await
+    }
     async fn history(
         &self,
         a: &Position,

@@ -129,6 +129,7 @@ impl RoomBroker for MemoryBroker {
             log: true,
             requests: true,
             recovery: true,
+            durable: false,
             filters: false,
         }
     }
@@ -183,6 +184,11 @@ impl RoomBroker for MemoryBroker {
         }
         self.cluster().end.send_replace(state.log.end());
         Ok(())
+    }
+
+    async fn end(&self) -> Result<Position, BrokerError> {
+        let state = lock(&self.cluster().state);
+        Ok(state.log.position(state.log.end()))
     }
 
     async fn history(

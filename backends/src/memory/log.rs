@@ -61,7 +61,7 @@ impl Log {
     }
 
     pub(super) fn position(&self, number: u64) -> Position {
-        Position::new(format!("{}:{number}", self.epoch))
+        Position::at(&self.epoch, number)
     }
 
     /// Whether the log could hold this publication if it held nothing else.
@@ -147,14 +147,10 @@ impl Log {
 
     /// The number in a position that this log gave out.
     fn number(&self, position: &Position) -> Result<u64, HistoryError> {
-        let number = position
-            .as_str()
-            .split_once(':')
-            .filter(|(epoch, _)| *epoch == self.epoch.as_str())
-            .and_then(|(_, number)| number.parse().ok());
-        number
-            .filter(|number| *number <= self.end)
-            .ok_or(HistoryError::Gone)
+        let of_this =
+            |(epoch, number): &(&str, u64)| *epoch == self.epoch.as_str() && *number <= self.end;
+        let parts = position.parts().filter(of_this);
+        parts.map(|(_, number)| number).ok_or(HistoryError::Gone)
     }
 }
 

@@ -48,6 +48,13 @@ pub enum Request {
         /// Which sockets.
         sockets: Selection,
     },
+    /// Let go of a socket whose client has come back elsewhere: answered by [`Reply::TakenOver`].
+    TakeOver {
+        /// The socket.
+        socket: SocketId,
+        /// The node that has it. The others answer too, and do nothing.
+        node: NodeId,
+    },
     /// Say who you are and how many sockets you have: answered by [`Reply::Node`].
     Nodes,
     /// An event for the nodes themselves.
@@ -93,6 +100,11 @@ pub enum Reply {
         id: NodeId,
         /// How many sockets it has.
         sockets: usize,
+    },
+    /// To [`Request::TakeOver`].
+    TakenOver {
+        /// The node that answers.
+        node: NodeId,
     },
     /// To [`Request::ServerEventWithAck`].
     ServerEvent {

@@ -144,6 +144,10 @@ mod tests {
             Request::Fetch {
                 sockets: sockets.clone(),
             },
+            Request::TakeOver {
+                socket: SocketId::random(),
+                node: NodeId::random(),
+            },
             Request::Nodes,
             Request::ServerEvent {
                 namespace: namespace.clone(),
@@ -179,6 +183,7 @@ mod tests {
                 id: node.clone(),
                 sockets: 7,
             },
+            Reply::TakenOver { node: node.clone() },
             Reply::ServerEvent {
                 node: node.clone(),
                 answer: None,

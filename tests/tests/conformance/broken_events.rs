@@ -111,6 +111,12 @@ impl BrokerEvents for Forward {
             Flaw::NormalizesJson => batch
                 .iter_mut()
                 .for_each(|(_, publication)| *publication = normalized(publication)),
+            Flaw::UnorderedPositions => batch
+                .iter_mut()
+                .filter_map(|(position, _)| position.as_mut())
+                .for_each(|position| {
+                    *position = Position::new(position.as_str().replace(':', "/"))
+                }),
             Flaw::ReportsAtOnce => {
                 tokio::spawn(async move { running.events.publications(&batch).await });
                 return;

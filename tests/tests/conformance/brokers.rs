@@ -231,6 +231,17 @@ impl RoomBroker for Node {
         self.inner().publish(&batch).await
     }
 
+    async fn end(&self) -> Result<Position, BrokerError> {
+        if self.is_away() {
+            return Err(cut_off());
+        }
+        let start = self.state.lock().unwrap().start.clone();
+        match (self.flaw(), start) {
+            (F::EndStandsStill, Some(start)) => Ok(start),
+            _ => self.inner().end().await,
+        }
+    }
+
     async fn history(
         &self,
         after: &Position,

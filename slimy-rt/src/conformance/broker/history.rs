@@ -20,6 +20,8 @@ clauses! { Harness;
     "history-shared": "Every node gives the same history, also of what was published before it came." => history_shared,
     "history-positions": "The position with which a publication is reported is its place in the history." => history_positions,
     "history-foreign": "A position of another log, or one that none gave out, is `Gone`." => history_foreign,
+    "history-ordered": "Positions have the log's order: that of a later publication is the greater." => history_ordered,
+    "end-covers": "`end` is the place of the last publication, whoever published it: the history up to it is complete." => end_covers,
     "history-beginning": "`history` from `start` on is what the node has been told of since." => history_beginning,
 }
 
@@ -226,4 +228,40 @@ async fn history_beginning(harness: Harness) -> Verdict {
         &numbers(&page),
         &vec![4, 5, 6],
     )
+}
+
+async fn history_ordered(harness: Harness) -> Verdict {
+    let (cluster, [first]) = logging(&harness).await?;
+    let mut positions = with_log(&batch(&first.id, 1..=MANY), &first).await?;
+    let second = cluster.join(super::Recorder::new()).await?;
+    positions.extend(with_log(&batch(&second.id, 1..=3), &second).await?);
+    for pair in positions.windows(2) {
+        ensure!(
+            pair[0] < pair[1],
+            "{:?} is reported before {:?}, and is not less",
+            pair[0],
+            pair[1]
+        );
+    }
+    Ok(())
+}
+
+async fn end_covers(harness: Harness) -> Verdict {
+    let (cluster, [first]) = logging(&harness).await?;
+    let second = cluster.join(super::Recorder::new()).await?;
+    for number in 1..=5 {
+        let publication = to_rooms(&first.id, number, &["room"]);
+        first.publish_one(&publication).await?;
+        // At another node, which need not have been told yet.
+        let end = super::super::run::call("end", second.broker.end()).await?;
+        let page = history(&second, &first.start, &end, &audience(&["room"]), 99).await?;
+        same(
+            "the history up to the end, right after a publication",
+            &numbers(&page),
+            &(1..=number).collect(),
+        )?;
+        let last = page.publications.last().map(|(position, _)| position);
+        same("the end and the last position", &last, &Some(&end))?;
+    }
+    Ok(())
 }

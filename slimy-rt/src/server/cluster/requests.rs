@@ -159,6 +159,15 @@ impl Cluster {
                 let answer = Reply::Sockets(sockets.map(Socket::summary).collect());
                 self.answer(core, reply, async { Some(answer) });
             }
+            Request::TakeOver { socket, node } => {
+                if node == self.node {
+                    selected(core, &Selection::Socket(socket))
+                        .iter()
+                        .for_each(|socket| socket.disconnect_or_close(true));
+                }
+                let node = self.node.clone();
+                self.answer(core, reply, async { Some(Reply::TakenOver { node }) });
+            }
             Request::Nodes => {
                 let answer = Reply::Node {
                     id: self.node.clone(),
