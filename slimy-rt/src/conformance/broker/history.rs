@@ -1,6 +1,6 @@
 //! Reading the log.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use super::{
     super::run::{Verdict, clauses, ensure, failed, in_time, same},
@@ -237,7 +237,7 @@ async fn history_ordered(harness: Harness) -> Verdict {
     positions.extend(with_log(&batch(&second.id, 1..=3), &second).await?);
     for pair in positions.windows(2) {
         ensure!(
-            pair[0] < pair[1],
+            pair[0].partial_cmp(&pair[1]) == Some(Ordering::Less),
             "{:?} is reported before {:?}, and is not less",
             pair[0],
             pair[1]
