@@ -142,12 +142,19 @@ impl Process {
 }
 
 /// Statics are not dropped, and a killed process drops nothing. A shell in a process group of its own waits for the end of its input, which
-/// this process holds open for as long as it lives.
+/// this process holds open for as long as it lives. It also ends what still works there: the kernel ends a server, but not that server's stopped
+/// children.
 fn remove_after_death(path: &Path, lock_file: &Path) -> Child {
     Command::new("sh")
         .args([
             "-c",
-            "while read -r nothing; do :; done; n=0
+            "while read -r nothing; do :; done
+             for process in /proc/[0-9]*; do
+               case $(readlink \"$process/cwd\" 2>/dev/null) in
+                 \"$0\"/*) kill -KILL \"${process#/proc/}\" ;;
+               esac
+             done
+             n=0
              until rm -rf -- \"$0\" 2>/dev/null || [ $n = 50 ]; do n=$((n + 1)); sleep 0.1; done
              rm -f -- \"$1\"",
         ])
