@@ -1,6 +1,6 @@
 //! A client's way back: its state, the socket that it still may have, and what it missed.
 
-use std::{cmp::Ordering, convert::identity, sync::Arc, time::Duration};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -102,7 +102,7 @@ impl Recovery {
         let found = timeout(WITHIN, find)
             .await
             .map_err(Refused::from)
-            .and_then(identity);
+            .and_then(std::convert::identity);
         let state = found.unwrap_or_else(|refused| {
             let why = chain(&refused);
             tracing::info!(why, "a client's state cannot be looked up: it is a new one");
@@ -189,7 +189,7 @@ impl Taken {
         };
         let read = timeout(WITHIN, read).await;
         self.state = None;
-        match read.map_err(Refused::from).and_then(identity) {
+        match read.map_err(Refused::from).and_then(std::convert::identity) {
             Ok(back) => Some(back),
             Err(refused) => {
                 if matches!(refused, Refused::TooMuch) {
