@@ -214,6 +214,8 @@ pub struct Publication {
     pub event: EventData,
     /// Nodes may drop it for clients that do not keep up.
     pub volatile: bool,
+    /// More than none: it is no event for clients. So many publications of its node never got into the log, here or before; nodes report a gap.
+    pub lost: u64,
 }
 
 impl Publication {
@@ -231,7 +233,22 @@ impl Publication {
             audience,
             event,
             volatile: false,
+            lost: 0,
         }
+    }
+
+    /// Tells every node that so many publications will never come.
+    pub(crate) fn loss(lost: u64) -> Self {
+        let nothing = EventData::nothing();
+        let mut loss = Self::new(None, "/".into(), Audience::default(), nothing);
+        loss.lost = lost;
+        loss
+    }
+
+    /// Gives it its node and its number there.
+    pub(crate) fn numbered(mut self, node: NodeId, sequence: u64) -> Self {
+        self.id = Some((node, sequence));
+        self
     }
 
     /// Sets whether nodes may drop it for clients that do not keep up.
@@ -285,7 +302,8 @@ impl Audience {
 /// assert_eq!(late.as_str(), "e1:10");
 /// assert!(early.partial_cmp(&Position::at("e2", 10)).is_none(), "another log");
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Position(Box<str>);
 
 impl Position {

@@ -124,6 +124,11 @@ impl Room {
         Self(["guild:", guild.as_str()].concat().into())
     }
 
+    /// The guild that it is the room of.
+    pub(crate) fn as_guild(&self) -> Option<&str> {
+        self.0.strip_prefix("guild:")
+    }
+
     /// The room of every administrator.
     #[must_use]
     pub fn admins() -> Self {
@@ -243,6 +248,32 @@ impl Borrow<str> for EngineId {
 impl fmt::Debug for EngineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EngineId(redacted)")
+    }
+}
+
+/// The private id of a recoverable session: whoever knows it, and is the same user, can go on in its place, so it never appears in `Debug`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Pid(Arc<str>);
+
+impl Pid {
+    pub(crate) fn random() -> Self {
+        Self(random_text().into())
+    }
+
+    /// Reads what a client sends: 20 characters of those that ids are made of.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_legal = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        (text.len() == SocketId::LEN && text.bytes().all(is_legal)).then(|| Self(text.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pid(redacted)")
     }
 }
 

@@ -8,4 +8,5 @@ pub mod node;
 pub mod peers;
 pub mod program;
 pub mod raw;
+pub mod returning;
 pub mod token;

@@ -29,6 +29,13 @@ struct Header<'a> {
     attachments: Vec<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     volatile: bool,
+    #[serde(default, skip_serializing_if = "is_none")]
+    lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_none(lost: &u64) -> bool {
+    *lost == 0
 }
 
 impl Publication {
@@ -45,6 +52,7 @@ impl Publication {
             event: serde_json::from_str(self.event.json()).map_err(invalid)?,
             attachments: self.event.attachments().iter().map(Bytes::len).collect(),
             volatile: self.volatile,
+            lost: self.lost,
         };
         let header = serde_json::to_vec(&header).map_err(invalid)?;
         let length = u32::try_from(header.len()).map_err(invalid)?;
@@ -94,6 +102,7 @@ impl Publication {
             },
             event: event.map_err(|e: EncodeError| invalid(e))?,
             volatile: header.volatile,
+            lost: header.lost,
         })
     }
 }

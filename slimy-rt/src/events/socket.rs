@@ -18,7 +18,7 @@ use super::{
     state::SocketData,
 };
 use crate::{
-    Room, SocketId,
+    Pid, Room, SocketId,
     auth::{Handshake, Identity},
     broker::SocketSummary,
     protocol::{Arguments, DisconnectReason, EventData, Frame},
@@ -50,10 +50,13 @@ pub(crate) struct SocketInner {
     /// It was ended, perhaps before it was let in, with this notice.
     ended: OnceLock<Option<&'static str>>,
     data: SocketData,
+    /// By which its client can come back, and whether that is how it came.
+    pid: OnceLock<(Pid, bool)>,
 }
 
 impl SocketInner {
     pub(crate) fn new(
+        id: SocketId,
         core: Arc<Core>,
         link: LinkRef,
         namespace: Arc<str>,
@@ -62,7 +65,7 @@ impl SocketInner {
         access: Access,
     ) -> Self {
         Self {
-            id: SocketId::random(),
+            id,
             namespace,
             link,
             core,
@@ -76,6 +79,7 @@ impl SocketInner {
             changed: AtomicBool::new(false),
             ended: OnceLock::new(),
             data: SocketData::default(),
+            pid: OnceLock::new(),
         }
     }
 }
@@ -146,7 +150,7 @@ impl Socket {
     /// # Errors
     /// When the socket is gone.
     pub fn emit_data(&self, event: &EventData) -> Result<(), EmitError> {
-        self.send_frame(Frame::event(self.namespace(), None, event), false)
+        self.publish(event, false)
     }
 
     /// Sends an event with one argument and waits for the client's answer, within `Config::ack_timeout`.
@@ -180,13 +184,16 @@ impl Socket {
     /// # Errors
     /// When the socket is in as many rooms as it may be, is no longer connected, or the name is none.
     pub fn join(&self, room: impl IntoRoom) -> Result<(), JoinError> {
-        self.0.core.sequencer.join(self, &room.into_room()?)
+        self.0.core.sequencer.join(self, &room.into_room()?)?;
+        self.rooms_changed();
+        Ok(())
     }
 
     /// Leaves a room. A name that no room can have is one that it is not in.
     pub fn leave(&self, room: impl IntoRoom) {
         if let Ok(room) = room.into_room() {
             self.0.core.sequencer.leave(self, &room);
+            self.rooms_changed();
         }
     }
 
@@ -213,9 +220,14 @@ impl Socket {
 
     /// Closes the whole connection. The stock client comes back by itself.
     pub fn close(&self) {
-        self.0
-            .link
-            .send(Command::Close(DisconnectReason::ForcedServerClose));
+        self.close_as(DisconnectReason::ForcedServerClose);
+    }
+
+    /// Whether its client had been cut off and has come back: with its id, its rooms and all events that it had missed. Values kept with the socket
+    /// are not restored.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.0.pid.get().is_some_and(|(_, recovered)| *recovered)
     }
 
     /// What stands in this namespace's name where its pattern has `{name}`: in `/tenants/a` of `/tenants/{tenant}`, `tenant` is `a`.
@@ -246,6 +258,34 @@ impl Socket {
     #[must_use]
     pub fn emitter(&self) -> Emitter {
         Emitter::new(Arc::clone(&self.0.core), Arc::clone(&self.0.namespace))
+    }
+
+    pub(crate) fn close_as(&self, reason: DisconnectReason) {
+        self.0.link.send(Command::Close(reason));
+    }
+
+    pub(crate) fn pid(&self) -> Option<&Pid> {
+        self.0.pid.get().map(|(pid, _)| pid)
+    }
+
+    pub(crate) fn set_pid(&self, pid: Pid, recovered: bool) {
+        // Set once, as it is let in.
+        let _ = self.0.pid.set((pid, recovered));
+    }
+
+    pub(crate) fn rooms_changed(&self) {
+        if let Some(recovery) = &self.0.core.recovery {
+            recovery.changed(self);
+        }
+    }
+
+    /// Sends an event, which counts among those that a client which comes back may have missed.
+    pub(crate) fn publish(&self, event: &EventData, volatile: bool) -> Result<(), EmitError> {
+        if !self.is_connected() {
+            return Err(EmitError::Disconnected);
+        }
+        self.0.core.sequencer.publish_to(self, event, volatile);
+        Ok(())
     }
 
     /// Ends this socket, after a `session:ended` event when there is a reason to tell.

@@ -64,8 +64,7 @@ impl<'a> SocketEmit<'a> {
     /// # Errors
     /// As [`Socket::emit_data`].
     pub fn emit_data(self, event: &EventData) -> Result<(), EmitError> {
-        let frame = Frame::event(self.socket.namespace(), None, event);
-        self.socket.send_frame(frame, self.volatile)
+        self.socket.publish(event, self.volatile)
     }
 
     /// Sends an event with one argument and waits for the client's answer.

@@ -183,6 +183,11 @@ impl EventData {
         Ok(Self(Array::new(named(name, [])?)))
     }
 
+    /// An event for no client.
+    pub(crate) fn nothing() -> Self {
+        Self(Array::new(r#"["nothing"]"#.into()))
+    }
+
     /// An event with several arguments: a tuple, or whatever else serialises to an array; `()` is none.
     ///
     /// ```

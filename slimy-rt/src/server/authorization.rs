@@ -70,6 +70,14 @@ impl Access {
         self.guilds.iter().any(|g| g.id.as_str() == guild)
     }
 
+    /// Whether a user with that access may be in a room: not in one of somebody else's guild, nor among administrators unless it is one.
+    pub(crate) fn allows(&self, room: &Room) -> bool {
+        match room.as_guild() {
+            Some(guild) => self.has_guild(guild),
+            None => self.is_admin() || *room != Room::admins(),
+        }
+    }
+
     /// How many rooms go with it.
     pub(crate) fn room_count(&self) -> usize {
         self.guilds.len() + usize::from(self.is_admin())
@@ -398,6 +406,7 @@ impl Authorization {
             .for_each(|room| sequencer.leave(socket, room));
         let new = after.iter().filter(|room| !before.contains(room));
         new.for_each(|room| sequencer.join_access(socket, room));
+        socket.rooms_changed();
         socket.access_changed();
     }
 }

@@ -92,6 +92,8 @@ Bound {
     AckTimeout = "ack_timeout",
     /// Another node did not answer in time.
     RequestTimeout = "request_timeout",
+    /// A client missed more than it may get; it came back as a new one.
+    MaxRecoveredEvents = "max_recovered_events",
     /// A handshake was refused: too many connections.
     MaxConnections = "max_connections",
     /// A handshake was refused: too many connections of one address.

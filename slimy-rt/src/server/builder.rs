@@ -18,6 +18,7 @@ use super::{
     engine_app::EngineApp,
     forwarded::TrustedProxies,
     origin::Origins,
+    recovery::Recovery,
     sequencer::{MAX_SHARDS, Sequencer},
     shard::{Queue, Shard},
     stats::Stats,
@@ -177,6 +178,7 @@ impl ServerBuilder {
         self.config
             .check()
             .map_err(|text| BuildError::Config(text.into()))?;
+        check_recovery(&self.config, self.broker.as_deref())?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let (stats, stop) = (Arc::new(Stats::default()), CancellationToken::new());
         let program = match self.app {
@@ -225,6 +227,18 @@ impl ServerBuilder {
         background.spawn(vital("the timer", stop.clone(), turn));
         background.close();
 
+        let recovery = match (self.config.recovery, &cluster) {
+            (Some(window), Some(cluster)) => {
+                let (cluster, max_events) = (Arc::clone(cluster), self.config.max_recovered_events);
+                Some(Arc::new(Recovery::new(cluster, window, max_events)))
+            }
+            _ => None,
+        };
+        if let Some(recovery) = &recovery {
+            let run = Arc::clone(recovery).run(stop.clone());
+            background.spawn(vital("the keeper of states", stop.clone(), run));
+        }
+
         let core = Arc::new(Core {
             admission: Arc::new(Admission::new(&self.config, Instant::now())),
             config: self.config,
@@ -234,6 +248,7 @@ impl ServerBuilder {
             states: self.states,
             sequencer,
             cluster,
+            recovery,
             authorization,
             wheel,
             stats,
@@ -253,6 +268,15 @@ impl ServerBuilder {
         }
         Ok(Server::new(core))
     }
+}
+
+fn check_recovery(config: &Config, broker: Option<&dyn RoomBroker>) -> Result<(), BuildError> {
+    let can = broker.map(RoomBroker::capabilities).unwrap_or_default();
+    if config.recovery.is_some() && !(can.log && can.recovery) {
+        let text = "`recovery` needs a broker that keeps a log and states: give one, or set `None`";
+        return Err(BuildError::Config(text.into()));
+    }
+    Ok(())
 }
 
 /// Runs what the server cannot do without. A panic in it is logged, and ends the rest rather than leaving half a server.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::requests::Requests;
@@ -21,8 +21,8 @@ use super::{Core, lock, stats::Stats};
 use crate::{
     NodeId,
     broker::{
-        Audience, BrokerError, BrokerEvents, Delivered, Health, Interest, NodeInfo, Position,
-        Publication, ReplySink, Request, RoomBroker,
+        BrokerError, BrokerEvents, Delivered, Health, Interest, NodeInfo, Position, Publication,
+        ReplySink, Request, RoomBroker,
     },
     protocol::EventData,
 };
@@ -33,8 +33,8 @@ pub(crate) const MAX_WAITING: usize = 65_536;
 pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// How many publications go to the broker at once.
 const MAX_BATCH: usize = 256;
-/// The first and the longest pause between attempts.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The first and the longest pause between attempts: an engine that is back has what waited within two seconds.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How many publishing nodes are remembered; the cluster is smaller, but nodes come and go.
 const MAX_ORIGINS: usize = 4_096;
 
@@ -45,7 +45,8 @@ pub(crate) struct Cluster {
     broker: Arc<dyn RoomBroker>,
     outgoing: Mutex<Outgoing>,
     arrived: Notify,
-    emptied: Notify,
+    /// Everything up to this own number is in the log, or will never be.
+    published: watch::Sender<u64>,
     /// The last number seen of each publishing node.
     seen: Mutex<HashMap<NodeId, u64>>,
     up: AtomicBool,
@@ -59,8 +60,35 @@ struct Outgoing {
     sequence: u64,
     waiting: VecDeque<Arc<Publication>>,
     bytes: usize,
-    /// The batch that is being published.
-    in_flight: bool,
+    /// Publications that the others will never get, and have not been told of.
+    lost: u64,
+}
+
+impl Outgoing {
+    fn has_room_for(&self, publication: &Publication) -> bool {
+        self.waiting.len() < MAX_WAITING
+            && self.bytes + size(&publication.event) <= MAX_WAITING_BYTES
+    }
+
+    fn number(&mut self, node: &NodeId, publication: Publication) -> Arc<Publication> {
+        self.sequence += 1;
+        Arc::new(publication.numbered(node.clone(), self.sequence))
+    }
+
+    fn push(&mut self, node: &NodeId, publication: Publication) -> Arc<Publication> {
+        let publication = self.number(node, publication);
+        self.bytes += size(&publication.event);
+        self.waiting.push_back(Arc::clone(&publication));
+        publication
+    }
+
+    /// Tells the other nodes what they will not get, in the place where they do not get it.
+    fn confess(&mut self, node: &NodeId) {
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            self.push(node, Publication::loss(lost));
+        }
+    }
 }
 
 impl Cluster {
@@ -70,7 +98,7 @@ impl Cluster {
             broker,
             outgoing: Mutex::default(),
             arrived: Notify::new(),
-            emptied: Notify::new(),
+            published: watch::Sender::new(0),
             seen: Mutex::default(),
             up: AtomicBool::new(false),
             requests: Requests::new(),
@@ -93,29 +121,27 @@ impl Cluster {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Queues a publication, under the sequencer's lock: the queue has the order in which this node delivered. What does not fit is
-    /// counted, and its number stays unused, so that receivers notice the gap.
-    pub(crate) fn enqueue(
-        &self,
-        namespace: Arc<str>,
-        audience: Audience,
-        event: EventData,
-        volatile: bool,
-    ) {
-        let bytes = size(&event);
-        {
+    /// Queues a publication, under the sequencer's lock: the queue has the order in which this node delivered. Gives it with its number. What
+    /// does not fit is counted, and the others are told once there is room again.
+    pub(crate) fn enqueue(&self, publication: Publication) -> Arc<Publication> {
+        let publication = {
             let mut outgoing = lock(&self.outgoing);
-            outgoing.sequence += 1;
-            if outgoing.waiting.len() >= MAX_WAITING || outgoing.bytes + bytes > MAX_WAITING_BYTES {
+            if outgoing.has_room_for(&publication) {
+                outgoing.confess(&self.node);
+                outgoing.push(&self.node, publication)
+            } else {
+                outgoing.lost += 1;
                 self.stats.add_publication_dropped();
-                return;
+                return outgoing.number(&self.node, publication);
             }
-            let id = Some((self.node.clone(), outgoing.sequence));
-            outgoing.bytes += bytes;
-            let publication = Publication::new(id, namespace, audience, event).volatile(volatile);
-            outgoing.waiting.push_back(Arc::new(publication));
-        }
+        };
         self.arrived.notify_one();
+        publication
+    }
+
+    /// How many publications wait for the broker.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.outgoing).waiting.len()
     }
 
     /// Publishes what is queued, and deals with what others ask, until `stop` or the server's end, and leaves the cluster.
@@ -138,6 +164,7 @@ impl Cluster {
             let events: Arc<dyn BrokerEvents> = Arc::clone(self) as _;
             match self.broker.start(&node, events).await {
                 Ok(from) => {
+                    self.started_at(&from);
                     if late {
                         // Clients may have been here while others published what this node will not be told of.
                         self.gap(None, &from);
@@ -153,38 +180,41 @@ impl Cluster {
         }
         self.health(Health::Up);
         loop {
-            let batch = self.next_batch().await;
+            let (batch, up_to) = self.next_batch().await;
             self.publish(&batch).await;
-            lock(&self.outgoing).in_flight = false;
-            self.emptied.notify_waiters();
+            self.published.send_replace(up_to);
         }
     }
 
-    /// Waits until nothing is queued.
+    /// Waits until everything that has been queued so far is in the log, or can never be.
     pub(crate) async fn flushed(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            {
-                let outgoing = lock(&self.outgoing);
-                if outgoing.waiting.is_empty() && !outgoing.in_flight {
-                    return;
-                }
-            }
-            emptied.await;
-        }
+        let sequence = lock(&self.outgoing).sequence;
+        self.published_up_to(sequence).await;
     }
 
-    async fn next_batch(&self) -> Vec<Arc<Publication>> {
+    /// Waits until everything up to that own number is in the log, or can never be.
+    pub(crate) async fn published_up_to(&self, sequence: u64) {
+        let mut published = self.published.subscribe();
+        // The sender is this.
+        let _ = published.wait_for(|published| *published >= sequence).await;
+    }
+
+    /// The next publications, and the number up to which that is all.
+    async fn next_batch(&self) -> (Vec<Arc<Publication>>, u64) {
         loop {
             let arrived = self.arrived.notified();
             {
                 let mut outgoing = lock(&self.outgoing);
+                if outgoing.waiting.len() < MAX_BATCH {
+                    outgoing.confess(&self.node);
+                }
                 let count = outgoing.waiting.len().min(MAX_BATCH);
                 if count > 0 {
                     let batch: Vec<_> = outgoing.waiting.drain(..count).collect();
                     outgoing.bytes -= batch.iter().map(|p| size(&p.event)).sum::<usize>();
-                    outgoing.in_flight = true;
-                    return batch;
+                    let last = batch.last().and_then(|p| p.id.as_ref());
+                    let up_to = last.map_or(0, |(_, sequence)| *sequence);
+                    return (batch, up_to);
                 }
             }
             arrived.await;
@@ -219,6 +249,8 @@ impl Cluster {
 
     fn refused(&self, publication: &Publication, error: &BrokerError) {
         self.stats.add_publication_dropped();
+        lock(&self.outgoing).lost += 1;
+        self.arrived.notify_one();
         let namespace = &publication.namespace;
         tracing::error!(%namespace, error = %chain(error), "the broker refused a publication");
     }
@@ -249,6 +281,21 @@ impl Cluster {
         true
     }
 
+    fn started_at(&self, position: &Position) {
+        if let Some(core) = self.core() {
+            core.sequencer.advance(position);
+        }
+    }
+
+    pub(crate) fn broker(&self) -> &Arc<dyn RoomBroker> {
+        &self.broker
+    }
+
+    /// Whether publications were lost on the way to the log and nobody has been told yet.
+    pub(crate) fn has_unconfessed_losses(&self) -> bool {
+        lock(&self.outgoing).lost > 0
+    }
+
     /// This node's name.
     pub(crate) fn node(&self) -> &NodeId {
         &self.node
@@ -263,11 +310,27 @@ impl Cluster {
 impl BrokerEvents for Cluster {
     async fn publications(&self, batch: &[Delivered]) {
         let Some(core) = self.core() else { return };
-        for (_, publication) in batch
-            .iter()
-            .filter(|(_, publication)| self.is_new(publication))
-        {
-            core.sequencer.deliver_remote(publication);
+        for (position, publication) in batch {
+            if !self.is_new(publication) {
+                position.iter().for_each(|at| core.sequencer.advance(at));
+            } else if publication.lost > 0 {
+                position.iter().for_each(|at| core.sequencer.advance(at));
+                self.stats.add_gap();
+                let (node, lost) = (
+                    publication.id.as_ref().map(|(node, _)| node),
+                    publication.lost,
+                );
+                tracing::warn!(?node, lost, "a node could not publish everything");
+            } else {
+                core.sequencer
+                    .deliver_remote(publication, position.as_ref());
+            }
+        }
+    }
+
+    fn advanced(&self, to: &Position) {
+        if let Some(core) = self.core() {
+            core.sequencer.advance(to);
         }
     }
 
@@ -278,6 +341,9 @@ impl BrokerEvents for Cluster {
             ?now,
             "the broker's log has a gap; messages of other nodes may be missing"
         );
+        if let Some(core) = self.core() {
+            core.sequencer.restart_at(now);
+        }
     }
 
     fn request(&self, request: Request, reply: ReplySink) {

@@ -63,6 +63,12 @@ pub struct Config {
     pub max_queued_bytes: usize,
     /// Handlers added by `on_concurrent` that may run for one socket: 16. Then its next events wait.
     pub max_concurrent_handlers: usize,
+    /// How long a client that was cut off may stay away and still come back as the same socket, with all that it missed: `None`, no connection
+    /// state recovery. It needs a broker that keeps a log and states; every event then carries an offset.
+    pub recovery: Option<Duration>,
+    /// Events that a client may have missed and still get: 10,000, and no more bytes than half of those that may be pending. Past it, it comes
+    /// back as a new one.
+    pub max_recovered_events: usize,
     /// Connections: 0, no limit. Past it handshakes are refused with 503.
     pub max_connections: usize,
     /// Connections of one address: 0, no limit. Behind a proxy that is not trusted all clients have one.
@@ -106,6 +112,8 @@ impl Default for Config {
             max_queued_events: 64,
             max_queued_bytes: 1024 * 1024,
             max_concurrent_handlers: 16,
+            recovery: None,
+            max_recovered_events: 10_000,
             max_connections: 0,
             max_connections_per_ip: 0,
             handshakes_per_second: 0,
@@ -134,6 +142,11 @@ impl Config {
             ("body_timeout", self.body_timeout, MIN_INTERVAL),
             ("ack_timeout", self.ack_timeout, MIN_INTERVAL),
             ("request_timeout", self.request_timeout, MIN_INTERVAL),
+            (
+                "recovery",
+                self.recovery.unwrap_or(MIN_INTERVAL),
+                MIN_INTERVAL,
+            ),
         ] {
             if time < min || time > MAX_TIME {
                 return Err(format!("`{name}` must be between {min:?} and {MAX_TIME:?}"));

@@ -16,6 +16,7 @@ pub mod forwarded;
 pub(crate) mod link;
 pub mod origin;
 mod polling;
+pub(crate) mod recovery;
 pub(crate) mod sequencer;
 pub mod serve;
 mod service;
@@ -133,7 +134,9 @@ impl Server {
     /// What the server has done so far and has now.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.core.stats.report(self.core.sequencer.room_count())
+        let mut report = self.core.stats.report(self.core.sequencer.room_count());
+        report.publications_waiting = self.core.cluster.as_ref().map_or(0, |c| c.waiting());
+        report
     }
 }
 

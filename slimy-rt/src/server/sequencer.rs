@@ -5,28 +5,40 @@
 //! nothing awaited while it is held.
 
 mod directory;
+mod entering;
+mod place;
+mod publish;
+mod recent;
+mod withheld;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
 use smallvec::SmallVec;
 
-use self::directory::{Directory, Members, Namespace, RoomKeys, Slots};
+use self::{
+    directory::{Directory, Members, Namespace, RoomKeys, Slots},
+    place::Place,
+    recent::Recent,
+    withheld::Withheld,
+};
+pub(crate) use self::{
+    entering::{Entered, Return},
+    recent::Cut,
+    withheld::Received,
+};
 use super::{
     Bound, Config,
     cluster::Cluster,
     link::{Key, LinkRef},
     lock,
-    shard::{Delivery, Job, Outlet, Queue, Target},
+    shard::{Job, Outlet, Queue},
     stats::Stats,
 };
 use crate::{
     Room, SocketId,
-    broker::{Audience, Interest, Publication},
-    events::{AckError, JoinError, PendingAcks, Questions, Socket},
-    protocol::{EventData, Frame},
+    broker::{Audience, Interest},
+    events::{JoinError, PendingAcks, Socket},
+    protocol::Frame,
 };
 
 /// The most shards that are of use: a room's counts are kept for each.
@@ -41,6 +53,10 @@ pub(crate) struct Sequencer {
     stats: Arc<Stats>,
     max_rooms_per_socket: usize,
     max_dynamic_namespaces: usize,
+    /// Bytes that a client which comes back may be owed.
+    max_owed: usize,
+    /// Whether events carry offsets, once there is a place in the log.
+    recovers: bool,
     /// The number of the next event that many sockets are to answer.
     questions: AtomicU32,
 }
@@ -74,6 +90,12 @@ impl Sequencer {
             room_keys,
             namespaces,
             dynamic: 0,
+            place: cluster
+                .as_ref()
+                .filter(|_| config.recovery.is_some())
+                .map(|cluster| Place::new(cluster.node().clone())),
+            recent: Recent::default(),
+            withheld: Withheld::default(),
         });
         Self {
             directory,
@@ -82,6 +104,8 @@ impl Sequencer {
             stats,
             max_rooms_per_socket: config.max_rooms_per_socket,
             max_dynamic_namespaces: config.max_dynamic_namespaces,
+            max_owed: config.pending_budget() / 2,
+            recovers: config.recovery.is_some(),
             questions: AtomicU32::new(PendingAcks::first()),
         }
     }
@@ -159,48 +183,6 @@ impl Sequencer {
         known.map_or_else(|| name.into(), |(name, _)| Arc::clone(name))
     }
 
-    /// Lets a socket into its namespace and the rooms of what it may see, right behind `welcome`. Says whether it is in: there may be too many namespaces.
-    pub(crate) fn enter(&self, socket: &Socket, welcome: Arc<Frame>) -> bool {
-        let key = socket.key();
-        let mut directory = lock(&self.directory);
-        if !directory.namespaces.contains_key(socket.namespace()) {
-            if directory.dynamic >= self.max_dynamic_namespaces {
-                return false;
-            }
-            directory.dynamic += 1;
-            let namespace = Namespace::new(directory.room_keys.take(), false);
-            let name = Arc::clone(socket.shared_namespace());
-            directory.namespaces.insert(name, namespace);
-        }
-        let Some((namespace, room_keys)) = directory.of(socket) else {
-            return false;
-        };
-        namespace.everyone.counts[key.shard as usize] += 1;
-        namespace
-            .sockets
-            .insert(socket.id().clone(), socket.clone());
-        let everyone = namespace.everyone.key;
-        let early = std::mem::take(&mut *socket.rooms_mut());
-        let mut jobs: SmallVec<[Job; 8]> = SmallVec::new();
-        jobs.push(Job::Send {
-            key,
-            frame: welcome,
-            volatile: false,
-        });
-        jobs.push(Job::Join {
-            key,
-            room: everyone,
-        });
-        // Looked up under the lock: whoever changes it meanwhile finds the socket in its namespace, or has changed it before.
-        for room in socket.access().rooms().into_iter().chain(early) {
-            jobs.extend(self.join_locked(namespace, room_keys, socket, &room));
-        }
-        self.push(key, jobs);
-        // Behind the welcome: from now on it may be sent to, by whoever has had it since before.
-        socket.set_connected(true);
-        true
-    }
-
     /// Takes a socket out of its rooms and its namespace, right behind `farewell`. Says whether it was in it.
     pub(crate) fn exit(
         &self,
@@ -212,9 +194,11 @@ impl Sequencer {
         let Some((namespace, room_keys)) = directory.of(socket) else {
             return false;
         };
-        if namespace.sockets.remove(socket.id()).is_none() {
+        // Its client may be back, as another socket of the same id.
+        if namespace.sockets.get(socket.id()) != Some(socket) {
             return false;
         }
+        namespace.sockets.remove(socket.id());
         let mut jobs: SmallVec<[Job; 8]> = farewell
             .into_iter()
             .map(|frame| Job::Send {
@@ -356,118 +340,6 @@ impl Sequencer {
     fn interest(&self, change: Interest<'_>) {
         if let Some(cluster) = &self.cluster {
             cluster.interest(change);
-        }
-    }
-
-    /// Publishes an event to this node's sockets and, unless it is local, to the other nodes.
-    pub(crate) fn publish(
-        &self,
-        namespace: &Arc<str>,
-        audience: Audience,
-        event: EventData,
-        flags: Flags,
-    ) {
-        self.stats.add_broadcast();
-        let frame = Arc::new(Frame::event(namespace, None, &event));
-        let directory = lock(&self.directory);
-        self.deliver(&directory, namespace, &audience, frame, flags.volatile);
-        if let Some(cluster) = self.cluster.as_ref().filter(|_| !flags.local) {
-            cluster.enqueue(Arc::clone(namespace), audience, event, flags.volatile);
-        }
-    }
-
-    /// Sends an event to the sockets of an audience on this node and notes the answers that they owe, in one step: the event has its
-    /// place among broadcasts, and who leaves afterwards gives its answer up.
-    pub(crate) fn publish_asking(
-        &self,
-        namespace: &str,
-        audience: &Audience,
-        event: &EventData,
-        volatile: bool,
-        config: &Config,
-    ) -> Result<Questions, AckError> {
-        self.stats.add_broadcast();
-        let id = PendingAcks::shared_id(self.questions.fetch_add(1, Ordering::Relaxed));
-        let frame = Arc::new(Frame::event(namespace, Some(id), event));
-        let directory = lock(&self.directory);
-        let sockets = directory.select(namespace, audience);
-        if sockets.len() > config.max_broadcast_acks {
-            self.stats.reached(Bound::MaxBroadcastAcks);
-            return Err(AckError::TooManySockets {
-                sockets: sockets.len(),
-                limit: config.max_broadcast_acks,
-            });
-        }
-        let questions = Questions::new(sockets, id, config.max_pending_acks);
-        let mut jobs: SmallVec<[Vec<Job>; MAX_SHARDS]> = SmallVec::new();
-        jobs.resize_with(self.queues.len(), Vec::new);
-        for socket in questions.sockets() {
-            let (key, frame) = (socket.key(), Arc::clone(&frame));
-            jobs[key.shard as usize].push(Job::Send {
-                key,
-                frame,
-                volatile,
-            });
-        }
-        for (queue, jobs) in self.queues.iter().zip(jobs) {
-            queue.push(jobs);
-        }
-        Ok(questions)
-    }
-
-    /// Delivers what another node published.
-    pub(crate) fn deliver_remote(&self, publication: &Publication) {
-        let frame = Arc::new(Frame::event(
-            &publication.namespace,
-            None,
-            &publication.event,
-        ));
-        let directory = lock(&self.directory);
-        self.deliver(
-            &directory,
-            &publication.namespace,
-            &publication.audience,
-            frame,
-            publication.volatile,
-        );
-    }
-
-    fn deliver(
-        &self,
-        directory: &Directory,
-        namespace: &str,
-        audience: &Audience,
-        frame: Arc<Frame>,
-        volatile: bool,
-    ) {
-        let Some(namespace) = directory.namespaces.get(namespace) else {
-            return;
-        };
-        let (mut to, mut except) = (SmallVec::new(), SmallVec::new());
-        let mut shards = 0;
-        if audience.rooms.is_empty() {
-            shards = namespace.everyone.shards();
-            to.push(Target::Room(namespace.everyone.key));
-        }
-        for room in &audience.rooms {
-            to.extend(namespace.targets(room, &mut shards));
-        }
-        for room in &audience.except {
-            except.extend(namespace.targets(room, &mut 0));
-        }
-        if shards == 0 {
-            return;
-        }
-        let delivery = Arc::new(Delivery {
-            to,
-            except,
-            frame,
-            volatile,
-        });
-        for (index, queue) in self.queues.iter().enumerate() {
-            if shards & (1 << index) != 0 {
-                queue.push([Job::Broadcast(Arc::clone(&delivery))]);
-            }
         }
     }
 

@@ -86,11 +86,17 @@ impl Server {
                 .is_ok(),
             None => true,
         };
+        let kept = match &core.recovery {
+            Some(recovery) => tokio::time::timeout(LAST_FLUSH, recovery.flushed())
+                .await
+                .is_ok(),
+            None => true,
+        };
         core.stop.cancel();
         let stopped = tokio::time::timeout(LAST_FLUSH, core.background.wait())
             .await
             .is_ok();
         core.sequencer.close();
-        ended && published && stopped
+        ended && published && kept && stopped
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Stats {
     gaps: AtomicU64,
     publications_dropped: AtomicU64,
     requests_dropped: AtomicU64,
+    recovered: AtomicU64,
+    recovery_refused: AtomicU64,
     /// How often each [`Bound`] was reached, in their order.
     bounds: [AtomicU64; Bound::COUNT],
 }
@@ -40,6 +42,10 @@ impl Stats {
         add_publication_dropped => publications_dropped,
         /// Another node's request was not dealt with.
         add_request_dropped => requests_dropped,
+        /// A client came back as the same socket.
+        add_recovered => recovered,
+        /// A client wanted to come back and could not.
+        add_recovery_refused => recovery_refused,
     }
 
     /// A bound was reached.
@@ -94,6 +100,9 @@ impl Stats {
             gaps: self.gaps.load(Relaxed),
             publications_dropped: self.publications_dropped.load(Relaxed),
             requests_dropped: self.requests_dropped.load(Relaxed),
+            publications_waiting: 0,
+            recovered: self.recovered.load(Relaxed),
+            recovery_refused: self.recovery_refused.load(Relaxed),
             bounds: array::from_fn(|index| self.bounds[index].load(Relaxed)),
         }
     }
@@ -125,6 +134,12 @@ pub struct Report {
     pub publications_dropped: u64,
     /// Other nodes' requests that were more than this node deals with at once.
     pub requests_dropped: u64,
+    /// Publications that wait for the broker now.
+    pub publications_waiting: usize,
+    /// Clients that came back as the same socket, with all that they had missed.
+    pub recovered: u64,
+    /// Clients that wanted to and came in as new ones.
+    pub recovery_refused: u64,
     bounds: [u64; Bound::COUNT],
 }
 

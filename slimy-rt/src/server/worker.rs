@@ -9,14 +9,14 @@ use std::{
 };
 
 use crate::{
-    SocketId,
+    Pid, SocketId,
     events::{
         Ack, BoxFuture, ConnectError, Disconnect, Event, Handlers, Listener, Rejection, Socket,
     },
     protocol::DisconnectReason,
 };
 
-use super::{Bound, Config, link::Key, stats::Stats};
+use super::{Bound, Config, link::Key, sequencer::Return, stats::Stats};
 
 /// The longest time without a look at the wall clock, which may be set or have stood still.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -57,9 +57,24 @@ impl From<&Config> for HandlerBounds {
     }
 }
 
+/// A socket that may come in: as a new one, or back.
+pub(crate) struct Admitted {
+    pub(crate) socket: Socket,
+    pub(crate) back: Option<Box<Back>>,
+}
+
+/// How a client came back: by this id, and with what it missed.
+pub(crate) struct Back {
+    pub(crate) pid: Pid,
+    pub(crate) owed: Return,
+}
+
+/// A socket's way in.
+pub(crate) type Admission = BoxFuture<Result<Admitted, ConnectError>>;
+
 enum Stage {
     /// Being let in.
-    Admission(BoxFuture<Result<Socket, ConnectError>>),
+    Admission(Admission),
     /// In the namespace.
     Joined(Socket),
     /// No longer in it; what was begun ends. The socket, if it was let in.
@@ -90,7 +105,7 @@ const ACCESS_CHANGE: &str = "access change";
 /// What became of a worker.
 pub(crate) enum Progress {
     /// The socket may come in, or not.
-    Admitted(Result<Socket, ConnectError>),
+    Admitted(Result<Admitted, ConnectError>),
     /// Everything has ended.
     Ended,
 }
@@ -100,7 +115,7 @@ impl Worker {
         namespace: Arc<str>,
         key: Key,
         handlers: Arc<Handlers>,
-        admission: BoxFuture<Result<Socket, ConnectError>>,
+        admission: Admission,
         bounds: HandlerBounds,
     ) -> Self {
         Self {

@@ -15,20 +15,22 @@ use tokio::{
 
 use super::Cluster;
 use crate::{
+    NodeId, SocketId,
     broker::{BrokerError, Reply, ReplySink, Request, Selection},
     events::{
         ClusterError, Emitter, MAX_FETCHED_SOCKETS, OnServerSide, Questions, ServerSideEvent,
         Socket,
     },
     protocol::{self, AckData, EventData},
-    server::Bound,
-    server::Core,
+    server::{Bound, Core, recovery::let_go},
 };
 
 /// How many requests of other nodes may wait.
 const MAX_WAITING_REQUESTS: usize = 1_024;
 /// How many answers to other nodes may be in the making.
 const MAX_RUNNING_REQUESTS: usize = 1_024;
+/// How long a node may take to let go of a socket.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_millis(500);
 /// How many sockets are dealt with before others may run.
 const SOCKETS_PER_TURN: usize = 256;
 
@@ -104,6 +106,25 @@ impl Cluster {
         Ok(missing)
     }
 
+    /// Has the node that has a socket let go of it, and waits until it has, unless it is gone itself.
+    pub(crate) async fn take_over(&self, socket: &SocketId, from: &NodeId) {
+        let request = Request::TakeOver {
+            socket: socket.clone(),
+            node: from.clone(),
+        };
+        let (sink, mut replies) = ReplySink::channel();
+        let told = async {
+            // Who cannot be asked cannot be heard by the client either.
+            let asked = self.send(&request, sink, TAKE_OVER_TIMEOUT).await;
+            let mut waits = asked.is_ok_and(|nodes| nodes > 0);
+            while waits && let Some(reply) = replies.recv().await {
+                waits = !matches!(reply, Reply::TakenOver { node } if node == *from);
+            }
+        };
+        // A node that was killed says nothing for as long as it counts as one.
+        let _ = tokio::time::timeout(TAKE_OVER_TIMEOUT, told).await;
+    }
+
     async fn send(
         &self,
         request: &Request,
@@ -160,10 +181,12 @@ impl Cluster {
                 self.answer(core, reply, async { Some(answer) });
             }
             Request::TakeOver { socket, node } => {
-                if node == self.node {
-                    selected(core, &Selection::Socket(socket))
-                        .iter()
-                        .for_each(|socket| socket.disconnect_or_close(true));
+                let here = core.sequencer.socket(&socket).filter(|_| node == self.node);
+                if let Some(socket) = here {
+                    if let Some(recovery) = &core.recovery {
+                        recovery.release(&socket);
+                    }
+                    let_go(core, &socket);
                 }
                 let node = self.node.clone();
                 self.answer(core, reply, async { Some(Reply::TakenOver { node }) });

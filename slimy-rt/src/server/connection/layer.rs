@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    SocketId,
+    Pid, SocketId,
     auth::{AuthError, Handshake, Role},
     events::{Ack, ConnectError, Event, Handlers, Socket, SocketInner},
     protocol::{
@@ -25,7 +25,9 @@ use crate::{
         core::{Core, Program},
         engine_app::{EngineApp, EngineSocket},
         link::{Key, LinkRef},
-        worker::{HandlerBounds, Progress, Worker},
+        recovery::{Claim, Taken},
+        sequencer::Entered,
+        worker::{Admitted, Back, HandlerBounds, Progress, Worker},
     },
 };
 
@@ -318,15 +320,15 @@ impl SocketIo {
         &mut self,
         core: &Arc<Core>,
         index: usize,
-        result: Result<Socket, ConnectError>,
+        result: Result<Admitted, ConnectError>,
         open: bool,
         now: Instant,
     ) {
         let worker = &mut self.workers[index];
         let namespace = Arc::clone(&worker.namespace);
-        let socket = match result {
-            Ok(socket) if open => socket,
-            Ok(socket) => {
+        let Admitted { socket, back } = match result {
+            Ok(admitted) if open => admitted,
+            Ok(Admitted { socket, .. }) => {
                 core.authorization.remove(&socket);
                 socket.clear_data();
                 return worker.abandon();
@@ -339,8 +341,7 @@ impl SocketIo {
                 return worker.abandon();
             }
         };
-        let welcome = Frame::connect(&namespace, socket.id().as_str(), None);
-        if !core.sequencer.enter(&socket, Arc::new(welcome)) {
+        if !enter(core, &socket, back) {
             core.authorization.remove(&socket);
             self.client.left(&namespace);
             core.stats.reached(Bound::MaxDynamicNamespaces);
@@ -429,6 +430,9 @@ impl SocketIo {
             return;
         };
         let identity = socket.identity();
+        if let Some(recovery) = &core.recovery {
+            recovery.leaving(&socket, reason);
+        }
         tracing::info!(socket = %socket.id(), user = %identity.user.id, address = %self.handshake.remote_addr(), %reason, "disconnected");
         // With a farewell it is the server that ends it.
         match farewell {
@@ -464,15 +468,22 @@ async fn admit(
     namespace: Arc<str>,
     handshake: Handshake,
     handlers: Arc<Handlers>,
-) -> Result<Socket, ConnectError> {
+) -> Result<Admitted, ConnectError> {
     let (within, address) = (core.config.admission_timeout, handshake.remote_addr());
     let admit = async {
         let identity = core.authorization.identify(&handshake).await?;
+        let recovery = core.recovery.as_ref();
+        let taken = match recovery.zip(Claim::read(handshake.auth())) {
+            Some((recovery, claim)) => recovery.take(&core, claim, &identity, &namespace).await,
+            None => None,
+        };
+        let id = taken.as_ref().and_then(Taken::socket_id);
         let nothing = Access {
             role: Role::Member,
             guilds: Vec::new(),
         };
         let socket = Socket::new(SocketInner::new(
+            id.unwrap_or_else(SocketId::random),
             Arc::clone(&core),
             link,
             namespace,
@@ -493,8 +504,16 @@ async fn admit(
                 return Ok(Err(error));
             }
         }
+        let back = match taken {
+            Some(taken) => {
+                let pid = taken.pid().clone();
+                let owed = taken.missed(&core, &socket).await;
+                owed.map(|owed| Box::new(Back { pid, owed }))
+            }
+            None => None,
+        };
         indexed.keep();
-        Ok(Ok(socket))
+        Ok(Ok(Admitted { socket, back }))
     };
     let admitted: Result<_, Refusal> = match tokio::time::timeout(within, admit).await {
         Ok(admitted) => admitted,
@@ -510,6 +529,46 @@ async fn admit(
             refusal => ConnectError::coded(refusal.code()),
         })
     })
+}
+
+/// Lets a socket into its namespace, back if it can be; says whether it is in.
+fn enter(core: &Core, socket: &Socket, back: Option<Box<Back>>) -> bool {
+    let welcome = |pid: Option<&Pid>| {
+        let (namespace, id) = (socket.namespace(), socket.id().as_str());
+        Arc::new(Frame::connect(namespace, id, pid.map(Pid::as_str)))
+    };
+    if let Some(back) = back {
+        let Back { pid, owed } = *back;
+        match core
+            .sequencer
+            .enter(socket, welcome(Some(&pid)), Some(&owed), true)
+        {
+            Entered::Yes => {
+                socket.set_pid(pid.clone(), true);
+                core.stats.add_recovered();
+                if let Some(recovery) = &core.recovery {
+                    recovery.entered(&pid, socket, Some(owed.received.clone()));
+                }
+                return true;
+            }
+            Entered::TooManyNamespaces => return false,
+            Entered::TooLate => core.stats.add_recovery_refused(),
+        }
+    }
+    let recovery = core
+        .recovery
+        .as_ref()
+        .filter(|_| core.sequencer.has_place());
+    let pid = recovery.map(|_| Pid::random());
+    let welcome = welcome(pid.as_ref());
+    if core.sequencer.enter(socket, welcome, None, pid.is_some()) != Entered::Yes {
+        return false;
+    }
+    if let (Some(recovery), Some(pid)) = (recovery, pid) {
+        socket.set_pid(pid.clone(), false);
+        recovery.entered(&pid, socket, None);
+    }
+    true
 }
 
 fn refuse(core: &Core, key: Key, namespace: &str, error: &ConnectError) {

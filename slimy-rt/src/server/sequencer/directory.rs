@@ -5,6 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     super::shard::{RoomKey, Target},
     MAX_SHARDS,
+    place::Place,
+    recent::Recent,
+    withheld::Withheld,
 };
 use crate::{Room, SocketId, broker::Audience, events::Socket};
 
@@ -15,6 +18,10 @@ pub(super) struct Directory {
     pub(super) namespaces: HashMap<Arc<str>, Namespace>,
     /// How many of them are there for their sockets only.
     pub(super) dynamic: usize,
+    /// For connection state recovery, if there is any.
+    pub(super) place: Option<Place>,
+    pub(super) recent: Recent,
+    pub(super) withheld: Withheld,
 }
 
 impl Directory {
@@ -27,7 +34,7 @@ impl Directory {
     /// Whether a socket has been let into its namespace and has not left it.
     pub(super) fn has(&self, socket: &Socket) -> bool {
         let namespace = self.namespaces.get(socket.namespace());
-        namespace.is_some_and(|namespace| namespace.sockets.contains_key(socket.id()))
+        namespace.is_some_and(|namespace| namespace.sockets.get(socket.id()) == Some(socket))
     }
 
     pub(super) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
