@@ -27,6 +27,7 @@ examples! {
     BackendMetrics: "../../book/src/backends/metrics.md",
     BackendWriting: "../../book/src/backends/writing.md",
     Delivery: "../../book/src/delivery.md",
+    Recovery: "../../book/src/recovery.md",
     Axum: "../../book/src/axum.md",
     Migrating: "../../book/src/migrating.md",
     GuideTesting: "../../book/src/guide/testing.md",

@@ -22,6 +22,7 @@ use slimy_rt_backends::memory::MemoryBroker;
 use slimy_rt_tests::{
     client::Client,
     node::{ByHeader, Node},
+    peers::until,
 };
 
 /// A broker whose engine can be away, and which then fails halfway through a batch.
@@ -157,7 +158,10 @@ async fn an_outage_costs_no_local_message_and_the_other_node_catches_up() {
         publish(&one, number);
     }
     expect_numbers(&mut near, 0..500).await;
-    assert_eq!(one.server.is_broker_up(), Some(false));
+    until("the outage is noticed", || {
+        one.server.is_broker_up() == Some(false)
+    })
+    .await;
     assert!(
         one.server.is_ready(),
         "a broker that is down does not make a node unready"

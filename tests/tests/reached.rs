@@ -20,6 +20,7 @@ use slimy_rt_tests::{
     client::DEADLINE,
     node::{ByHeader, Node},
     raw::{End, Raw, begin, frame, go_on, text},
+    returning::Returning,
 };
 use tokio::{
     task::JoinHandle,
@@ -77,6 +78,15 @@ fn namespace() -> Namespace {
             let fetched = everyone.all().fetch_sockets().await;
             Answer(fetched.expect("the rest").missing_nodes)
         })
+        .on(
+            "say thrice",
+            async |everyone: Emitter, Payload(room): Payload<String>| {
+                for n in 1..=3 {
+                    everyone.to(room.as_str()).emit("n", &n).expect("sent");
+                }
+                Answer(3)
+            },
+        )
         .on_concurrent("hang beside", async || std::future::pending::<()>().await)
         .on("flood", async |socket: Socket| {
             let payload = "x".repeat(40_000);
@@ -90,10 +100,13 @@ fn namespace() -> Namespace {
 }
 
 /// Asks for echoes until it is told to stop; ends with what went wrong.
-fn neighbour(addr: SocketAddr, stop: CancellationToken) -> JoinHandle<u64> {
+fn neighbour(addr: SocketAddr, recovers: bool, stop: CancellationToken) -> JoinHandle<u64> {
     tokio::spawn(async move {
         let mut client = connect(addr, "neighbour").await;
         client.join().await;
+        if recovers {
+            assert!(client.text().await.starts_with(r#"42["session:started","#));
+        }
         let mut round = 0;
         while !stop.is_cancelled() || round < 3 {
             client
@@ -160,6 +173,7 @@ async fn silent_node(hub: &MemoryBroker) -> MemoryBroker {
 async fn reached(bound: Bound, config: Config, case: impl AsyncFnOnce(SocketAddr)) {
     let hub = MemoryBroker::new();
     let _silent = silent_node(&hub).await;
+    let recovers = config.recovery.is_some();
     let builder = Server::builder(Slow)
         .config(config)
         .namespace(namespace())
@@ -168,7 +182,7 @@ async fn reached(bound: Bound, config: Config, case: impl AsyncFnOnce(SocketAddr
         .broker(hub.node());
     let node = Node::start(builder).await;
     let stop = CancellationToken::new();
-    let neighbour = neighbour(node.addr, stop.clone());
+    let neighbour = neighbour(node.addr, recovers, stop.clone());
     while node.server.report().sockets == 0 {
         sleep(Duration::from_millis(1)).await;
     }
@@ -365,6 +379,17 @@ bounds! {
         let mut raw = joined(addr).await;
         raw.send(text(r#"420["fetch"]"#)).await;
         assert_eq!(raw.text().await, "430[1]", "one node said nothing");
+    };
+    max_recovered_events: MaxRecoveredEvents, { recovery: Some(Duration::from_secs(60)), max_recovered_events: 2, }, async |addr| {
+        let mut away = Returning::new(addr, "u").await;
+        away.client().send(r#"420["join","r"]"#).await;
+        assert_eq!(away.client().text().await, "430[null]");
+        let away = away.cut().await;
+        let mut other = Returning::new(addr, "v").await;
+        other.client().send(r#"420["say thrice","r"]"#).await;
+        assert_eq!(other.client().text().await, "430[3]");
+        let back = away.back(addr).await;
+        assert!(!back.recovered && back.early() == 0, "none of it, since all would be too much");
     };
     max_dynamic_namespaces: MaxDynamicNamespaces, { max_dynamic_namespaces: 1, }, async |addr| {
         let mut raw = connect(addr, "u").await;

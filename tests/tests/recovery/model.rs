@@ -15,7 +15,7 @@ use slimy_rt_tests::{
 use super::{
     config,
     faults::{Late, Random},
-    join, namespace, started,
+    namespace, started,
 };
 
 const NODES: u64 = 3;
