@@ -4,19 +4,23 @@ use std::{path::PathBuf, sync::Arc};
 
 use axum::{Router, middleware};
 use slimy_rt::{
+    NodeId,
     api::{self, ApiState},
+    auth::Authenticator,
     chat::Chat,
     events::Namespace,
     server::{Server, tls::TlsConfig},
+    session::SessionStore,
 };
 use slimy_rt_backends::memory::MemorySessionStore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     demo,
     failure::{Failure, chain},
-    pages, sessions_file,
-    settings::{Settings, Users},
+    monitor, pages, sessions_file,
+    settings::{Login, Settings},
 };
 
 /// The assembled server.
@@ -29,49 +33,83 @@ pub(crate) struct App {
 /// What SIGHUP reads again.
 #[derive(Clone)]
 pub(crate) struct Reload {
-    sessions: MemorySessionStore,
-    sessions_file: Option<PathBuf>,
+    sessions: Option<(PathBuf, Target)>,
     tls: Option<TlsConfig>,
 }
 
-/// Builds the server, inside of the runtime that it will run on. `stop` ends what still waits for the bot.
-pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<App, Failure> {
-    let sessions = MemorySessionStore::new();
-    let sessions_file = load_users(&settings.users, &sessions)?;
+/// Where the sessions file's sessions go.
+#[derive(Clone)]
+enum Target {
+    /// They are all that there are.
+    Memory(MemorySessionStore),
+    /// They are added to a store that servers share, by a task of its own.
+    Shared(watch::Sender<Arc<sessions_file::Sessions>>),
+}
 
-    // The sessions are this node's alone, and of message ids the chat itself knows as much.
-    let mut chat = Chat::new(settings.chat).stop_on(stop);
+/// Builds the server, inside of the runtime that it will run on. `stop` ends what still waits for the bot or looks after engines.
+pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<App, Failure> {
+    let backends = &settings.backends;
+    let node = NodeId::random();
+    let mut chat = Chat::new(settings.chat).stop_on(stop.clone());
     if let Some(bot) = settings.bot {
         chat = chat.bot(bot);
     }
-    let jwt = Arc::new(settings.jwt);
-    // One node has nobody to tell: `memory:` needs no broker beside the server's own rooms.
-    let server = Server::builder(Arc::clone(&jwt))
-        .sessions(sessions.clone())
-        .config(settings.server)
+    let memory = MemorySessionStore::new();
+    let shared = backends.sessions.as_ref().map(|engine| engine.sessions());
+    let sessions: Arc<dyn SessionStore> = match &shared {
+        Some(shared) => {
+            // Nodes agree on whose a message id is. Of ids in its own memory the chat itself knows as much.
+            chat = chat.sessions(Arc::clone(shared));
+            Arc::clone(shared)
+        }
+        None => Arc::new(memory.clone()),
+    };
+    let (authenticator, demo): (Arc<dyn Authenticator>, _) = match settings.login {
+        Login::Demo(jwt) => {
+            load_demo(&memory)?;
+            let jwt = Arc::new(jwt);
+            (Arc::clone(&jwt) as _, Some(jwt))
+        }
+        Login::Jwt(jwt) => (Arc::new(jwt), None),
+        Login::Tokens(tokens) => (tokens, None),
+    };
+
+    let mut server = Server::builder(authenticator)
+        .node(node.clone())
+        .sessions(sessions)
         .origins(settings.origins)
         .proxies(settings.proxies)
-        .namespace(chat.install(Namespace::new("/")))
-        .build()
-        .map_err(|error| Failure::config(chain(&error)))?;
+        .namespace(chat.install(Namespace::new("/")));
+    if let Some(broker) = backends.room_broker(settings.server.recovery.is_some()) {
+        server = server.broker(broker);
+    }
+    let server = server.config(settings.server).build();
+    let server = server.map_err(|error| Failure::config(chain(&error)))?;
 
     let api = ApiState::new(server.clone(), settings.cookie)
         .version(env!("CARGO_PKG_VERSION"))
+        .metrics(backends.sources(&node))
         .development(settings.development);
-    let is_demo = settings.users == Users::Demo;
+    let is_demo = demo.is_some();
     let mut routes = api::routes(&api).merge(pages::routes(is_demo));
-    if is_demo {
+    if let Some(jwt) = demo {
         routes = routes.merge(demo::routes(api.clone(), jwt));
     }
     let mut router = api::manners(routes, &api).route_service("/socket.io/", server.service());
     if is_demo {
         router = router.layer(middleware::from_fn(demo::guard));
     }
+
     let reload = Reload {
-        sessions,
-        sessions_file,
+        sessions: match settings.sessions_file {
+            Some(file) => Some(load_file(file, memory, shared).map_err(Failure::start)?),
+            None => None,
+        },
         tls: settings.tls,
     };
+    for engine in &backends.engines {
+        tokio::spawn(monitor::watch(engine.clone(), stop.clone()));
+    }
     Ok(App {
         server,
         router,
@@ -79,29 +117,38 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
     })
 }
 
-fn load_users(users: &Users, sessions: &MemorySessionStore) -> Result<Option<PathBuf>, Failure> {
-    match users {
-        Users::Demo => {
-            let demo = demo::sessions().map_err(|error| Failure::start(chain(&error)))?;
-            let loaded = sessions.replace_all(demo);
-            loaded.map_err(|error| Failure::start(chain(&error)))?;
-            tracing::info!("this is a demo, for this machine only: set JWT_SECRET for more");
-            Ok(None)
+fn load_demo(sessions: &MemorySessionStore) -> Result<(), Failure> {
+    let demo = demo::sessions().map_err(|error| Failure::start(chain(&error)))?;
+    let loaded = sessions.replace_all(demo);
+    loaded.map_err(|error| Failure::start(chain(&error)))?;
+    tracing::info!("this is a demo, for this machine only: set JWT_SECRET for more");
+    Ok(())
+}
+
+fn load_file(
+    file: PathBuf,
+    memory: MemorySessionStore,
+    shared: Option<Arc<dyn SessionStore>>,
+) -> Result<(PathBuf, Target), String> {
+    let sessions = sessions_file::read(&file)?;
+    let target = match shared {
+        Some(shared) => {
+            let (newest, changes) = watch::channel(Arc::new(sessions));
+            tokio::spawn(sessions_file::add_forever(shared, changes));
+            Target::Shared(newest)
         }
-        Users::Known(None) => Ok(None),
-        Users::Known(Some(file)) => {
-            sessions_file::load(file, sessions).map_err(Failure::start)?;
-            Ok(Some(file.clone()))
+        None => {
+            sessions_file::replace(&memory, sessions).map_err(|error| chain(&error))?;
+            Target::Memory(memory)
         }
-    }
+    };
+    Ok((file, target))
 }
 
 impl Reload {
     /// Reads the sessions file and the certificate again. What cannot be read stays as it was. Blocks on the file system.
     pub(crate) fn reload(&self) {
-        if let Some(file) = &self.sessions_file
-            && let Err(error) = sessions_file::load(file, &self.sessions)
-        {
+        if let Err(error) = self.load_sessions() {
             tracing::error!("{error}; the sessions stay as they were");
         }
         if let Some(tls) = &self.tls {
@@ -110,6 +157,22 @@ impl Reload {
                 Err(error) => {
                     tracing::error!("{}; the certificate in use stays", chain(&error));
                 }
+            }
+        }
+    }
+
+    fn load_sessions(&self) -> Result<(), String> {
+        let Some((file, target)) = &self.sessions else {
+            return Ok(());
+        };
+        let sessions = sessions_file::read(file)?;
+        match target {
+            Target::Memory(store) => {
+                sessions_file::replace(store, sessions).map_err(|error| chain(&error))
+            }
+            Target::Shared(newest) => {
+                newest.send_replace(Arc::new(sessions));
+                Ok(())
             }
         }
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     assemble::{Reload, assemble},
     failure::Failure,
+    monitor,
     settings::Settings,
 };
 
@@ -61,6 +62,9 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     } else {
         "http"
     };
+    if settings.backends.required {
+        monitor::require(&settings.backends.engines).await?;
+    }
     let stop = CancellationToken::new();
     let app = assemble(settings, stop.clone())?;
     let signals = Signals::new()
