@@ -164,6 +164,10 @@ impl Reader {
                 self.messages.message(&fields, &self.events).await;
                 *heard = id;
             }
+            if self.shared.interests.mask() & !mask != 0 {
+                // What came meanwhile for the new rooms lies before the end that was read, and was not read.
+                continue;
+            }
             match Log::read(answer, *count, None)? {
                 // What is wanted since the read was sent may lie between what it read, which is not to be told without.
                 Some(_) if self.shared.interests.mask() & !mask != 0 => {
