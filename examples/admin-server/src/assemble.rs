@@ -13,7 +13,7 @@ use slimy_rt::{
     session::SessionStore,
 };
 use slimy_rt_backends::memory::MemorySessionStore;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) server: Server,
     pub(crate) router: Router,
     pub(crate) reload: Reload,
+    /// Ends when the sessions file has been added to a shared store, or that has failed once.
+    pub(crate) loaded: Option<oneshot::Receiver<()>>,
 }
 
 /// What SIGHUP reads again.
@@ -100,11 +102,26 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         router = router.layer(middleware::from_fn(demo::guard));
     }
 
+    let mut loaded = None;
+    let sessions = match (settings.sessions_file, shared) {
+        (Some(file), Some(shared)) => {
+            let read = sessions_file::read(&file).map_err(Failure::start)?;
+            let (newest, changes) = watch::channel(Arc::new(read));
+            let (tried, first) = oneshot::channel();
+            tokio::spawn(sessions_file::add_forever(shared, changes, tried));
+            loaded = Some(first);
+            Some((file, Target::Shared(newest)))
+        }
+        (Some(file), None) => {
+            let read = sessions_file::read(&file).map_err(Failure::start)?;
+            let replaced = sessions_file::replace(&memory, read);
+            replaced.map_err(|error| Failure::start(chain(&error)))?;
+            Some((file, Target::Memory(memory)))
+        }
+        (None, _) => None,
+    };
     let reload = Reload {
-        sessions: match settings.sessions_file {
-            Some(file) => Some(load_file(file, memory, shared).map_err(Failure::start)?),
-            None => None,
-        },
+        sessions,
         tls: settings.tls,
     };
     for engine in &backends.engines {
@@ -114,6 +131,7 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         server,
         router,
         reload,
+        loaded,
     })
 }
 
@@ -123,26 +141,6 @@ fn load_demo(sessions: &MemorySessionStore) -> Result<(), Failure> {
     loaded.map_err(|error| Failure::start(chain(&error)))?;
     tracing::info!("this is a demo, for this machine only: set JWT_SECRET for more");
     Ok(())
-}
-
-fn load_file(
-    file: PathBuf,
-    memory: MemorySessionStore,
-    shared: Option<Arc<dyn SessionStore>>,
-) -> Result<(PathBuf, Target), String> {
-    let sessions = sessions_file::read(&file)?;
-    let target = match shared {
-        Some(shared) => {
-            let (newest, changes) = watch::channel(Arc::new(sessions));
-            tokio::spawn(sessions_file::add_forever(shared, changes));
-            Target::Shared(newest)
-        }
-        None => {
-            sessions_file::replace(&memory, sessions).map_err(|error| chain(&error))?;
-            Target::Memory(memory)
-        }
-    };
-    Ok((file, target))
 }
 
 impl Reload {
