@@ -6,6 +6,7 @@
 //! | feature | module | needs |
 //! |---|---|---|
 //! | `memory` (default) | [`memory`] | nothing: it lives and ends with the process |
+//! | `redis` | [`redis`] | Redis 6.2 or later |
 //!
 //! ```
 //! # #[cfg(feature = "memory")] {
@@ -25,5 +26,11 @@
 //! [`RoomBroker`]: slimy_rt::broker::RoomBroker
 //! [`MetricsSource`]: slimy_rt::metrics::MetricsSource
 
+#[cfg(feature = "redis")]
+mod backoff;
+#[cfg(feature = "redis")]
+mod interest;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;

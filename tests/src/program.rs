@@ -5,15 +5,19 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Output as Ended, Stdio},
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-/// How long a start may take.
+use crate::raw::Raw;
+
+/// How long a start, or an end, may take.
 const START: Duration = Duration::from_secs(20);
 
 /// A running `admin-server`; dropping it ends it, and so does the end of the test program.
@@ -93,16 +97,22 @@ pub fn binary() -> &'static PathBuf {
     })
 }
 
+fn command(args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .args(args)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null());
+    command
+}
+
 impl Program {
     /// Starts the program with these flags and variables, on a free port, and waits until it listens. Nothing of this process's environment
     /// reaches it.
     pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = command(args, variables)
             .args(["--listen", "127.0.0.1:0"])
-            .args(args)
-            .env_clear()
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -125,6 +135,56 @@ impl Program {
         }
     }
 
+    /// Runs the program to its end, which must come by itself.
+    #[must_use]
+    pub fn run(args: &[&str], variables: &[(&str, &str)]) -> Ended {
+        command(args, variables)
+            .output()
+            .expect("the program starts")
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        self.child
+            .kill()
+            .and_then(|()| self.child.wait())
+            .expect("ends");
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), Signal::TERM).expect("it runs");
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            let output = self.output();
+            assert!(Instant::now() < deadline, "it does not end:\n{output}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What `/api/status` answers: its HTTP status and its body.
+    pub async fn status(&self) -> (u16, Value) {
+        let mut raw = Raw::connect(self.addr).await;
+        let host = self.addr;
+        raw.send(format!(
+            "GET /api/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+        let answer = raw.answer().await.expect("an answer");
+        let body = serde_json::from_str(&answer.body).expect("JSON");
+        (answer.status, body)
+    }
+
     /// Everything that it wrote so far.
     #[must_use]
     pub fn output(&self) -> String {
@@ -134,16 +194,16 @@ impl Program {
     /// Memory that it holds, in KiB.
     #[must_use]
     pub fn rss_kib(&self) -> u64 {
-        self.status("VmRSS:")
+        self.figure("VmRSS:")
     }
 
     /// Its threads.
     #[must_use]
     pub fn threads(&self) -> u64 {
-        self.status("Threads:")
+        self.figure("Threads:")
     }
 
-    fn status(&self, field: &str) -> u64 {
+    fn figure(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));

@@ -2,18 +2,20 @@
 
 use std::{collections::VecDeque, net::SocketAddr};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::Client;
 
 /// What a client remembers of its session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Memory {
     /// The socket's id.
     pub sid: String,
     /// The private id.
     pub pid: Option<String>,
     /// The offset of the last event.
+    #[serde(skip)]
     pub offset: Option<String>,
 }
 

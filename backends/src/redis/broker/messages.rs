@@ -1,0 +1,331 @@
+//! Requests between nodes and their answers: each node has an inbox, a stream that it reads beside the log.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use redis::{Cmd, Script, Value};
+use slimy_rt::{
+    NodeId,
+    broker::{BrokerError, BrokerEvents, Expected, Reply, ReplySink, Request},
+};
+use tokio::{runtime::Handle, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::super::{Redis, RedisError, lock};
+
+/// How often a node says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// After what time a node that says nothing is gone.
+const GONE: Duration = Duration::from_secs(6);
+/// For how long an inbox is kept that nobody reads.
+const INBOX_KEPT: Duration = Duration::from_secs(60);
+/// How many messages an inbox may have; the oldest go first.
+pub const MAX_INBOX: usize = 4_096;
+/// How many requests of this node may be under way.
+const MAX_OPEN_REQUESTS: usize = 4_096;
+
+/// This node's side of the conversation.
+#[derive(Debug)]
+pub(super) struct Messages {
+    redis: Redis,
+    node: NodeId,
+    register: Script,
+    request: Script,
+    open: Mutex<HashMap<String, Open>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A request of this node.
+#[derive(Debug)]
+struct Open {
+    /// Who has not answered; `None` as long as it is not known who was asked.
+    waits_for: Option<HashSet<NodeId>>,
+    /// Who has answered before that was known.
+    early: HashSet<NodeId>,
+    replies: ReplySink,
+}
+
+impl Messages {
+    pub(super) fn new(redis: Redis, node: NodeId, stop: CancellationToken) -> Self {
+        Self {
+            redis,
+            node,
+            register: Script::new(include_str!("../scripts/register.lua")),
+            request: Script::new(include_str!("../scripts/request.lua")),
+            open: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop,
+        }
+    }
+
+    pub(super) fn inbox(&self) -> String {
+        self.redis.key(&format!("inbox:{}", self.node))
+    }
+
+    /// Registers this node, whose name must be free.
+    pub(super) async fn join(&self) -> Result<(), BrokerError> {
+        if self.register(true).await?.is_empty() {
+            let text = format!("the node id {} is taken", self.node);
+            return Err(BrokerError::Invalid(text.into()));
+        }
+        Ok(())
+    }
+
+    async fn register(&self, is_new: bool) -> Result<Vec<String>, RedisError> {
+        let nodes = self.redis.key("nodes");
+        self.redis
+            .script(&self.register, |call, _| {
+                call.key(nodes).key(self.inbox());
+                call.arg(self.node.as_str())
+                    .arg(millis(GONE))
+                    .arg(millis(INBOX_KEPT))
+                    .arg(u8::from(is_new));
+            })
+            .await
+    }
+
+    /// Says again and again that this node is there, and gives requests up to nodes that are not.
+    pub(super) async fn keep_registered(&self) {
+        loop {
+            sleep(HEARTBEAT).await;
+            match self.register(false).await {
+                Ok(nodes) => self.only(&nodes),
+                Err(error) => {
+                    // Nobody answers through an engine that is away.
+                    tracing::debug!(%error, "a heartbeat was not taken");
+                    self.give_up();
+                }
+            }
+        }
+    }
+
+    /// Takes this node out of the register.
+    pub(super) async fn leave(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.give_up();
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("ZREM")
+            .arg(self.redis.key("nodes"))
+            .arg(self.node.as_str())
+            .ignore();
+        pipeline.cmd("DEL").arg(self.inbox()).ignore();
+        // Otherwise its time runs out by itself.
+        if let Err(error) = self.redis.pipeline::<()>(&pipeline).await {
+            tracing::debug!(%error, "a node could not take its leave");
+        }
+        self.tasks.wait().await;
+    }
+
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        replies: ReplySink,
+    ) -> Result<Expected, BrokerError> {
+        let body =
+            serde_json::to_vec(request).map_err(|e| BrokerError::Invalid(e.to_string().into()))?;
+        let id = NodeId::random();
+        {
+            let mut open = lock(&self.open);
+            if open.len() >= MAX_OPEN_REQUESTS {
+                open.retain(|_, request| !request.replies.is_closed());
+            }
+            if open.len() >= MAX_OPEN_REQUESTS {
+                return Err(BrokerError::Unavailable(
+                    "too many requests to other nodes are open".into(),
+                ));
+            }
+            let request = Open {
+                waits_for: None,
+                early: HashSet::new(),
+                replies,
+            };
+            open.insert(id.as_str().to_owned(), request);
+        }
+        let asked: Result<Vec<NodeId>, RedisError> = self
+            .redis
+            .script(&self.request, |call, _| {
+                call.key(self.redis.key("nodes"));
+                call.arg(self.redis.key("inbox:"))
+                    .arg(self.node.as_str())
+                    .arg(id.as_str())
+                    .arg(body);
+                call.arg(millis(GONE))
+                    .arg(millis(INBOX_KEPT))
+                    .arg(MAX_INBOX);
+            })
+            .await
+            .map(|nodes: Vec<String>| {
+                nodes
+                    .iter()
+                    .filter_map(|node| NodeId::parse(node).ok())
+                    .collect()
+            });
+        let mut open = lock(&self.open);
+        let asked = asked.inspect_err(|_| drop(open.remove(id.as_str())))?;
+        let nodes = asked.len();
+        if let Some(request) = open.get_mut(id.as_str()) {
+            let early = std::mem::take(&mut request.early);
+            let waits_for: HashSet<_> = asked
+                .into_iter()
+                .filter(|node| !early.contains(node))
+                .collect();
+            if waits_for.is_empty() {
+                open.remove(id.as_str());
+            } else {
+                request.waits_for = Some(waits_for);
+            }
+        }
+        Ok(Expected { nodes })
+    }
+
+    /// Deals with a message of the inbox.
+    pub(super) async fn message(
+        self: &Arc<Self>,
+        fields: &[Value],
+        events: &Arc<dyn BrokerEvents>,
+    ) {
+        let field = |name: &str| {
+            let pairs = fields.chunks_exact(2);
+            let mut named = pairs
+                .filter(|pair| matches!(&pair[0], Value::BulkString(n) if n == name.as_bytes()));
+            named.find_map(|pair| match &pair[1] {
+                Value::BulkString(bytes) => Some(bytes.as_slice()),
+                _ => None,
+            })
+        };
+        let text = |name| field(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let (Some(kind), Some(from), Some(id)) = (text("kind"), text("from"), text("id")) else {
+            return;
+        };
+        let Ok(from) = NodeId::parse(from) else {
+            return;
+        };
+        match kind {
+            "request" => match field("body").map(serde_json::from_slice) {
+                Some(Ok(request)) => {
+                    let replies = self.answering(from, id.to_owned());
+                    events.request(request, replies);
+                }
+                _ => {
+                    tracing::warn!(node = %from, "a request of another node cannot be read: it may be of another version");
+                    self.tasks
+                        .spawn(Arc::clone(self).send(from, id.to_owned(), None));
+                }
+            },
+            "reply" => {
+                let reply = field("body").and_then(|body| serde_json::from_slice(body).ok());
+                self.answered(&from, id, reply).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Where another node's request is answered: the first answer goes to it, or that there is none.
+    fn answering(self: &Arc<Self>, to: NodeId, id: String) -> ReplySink {
+        let (sink, mut replies) = ReplySink::channel();
+        let this = Arc::clone(self);
+        self.tasks.spawn_on(
+            async move {
+                let stop = this.stop.clone();
+                let answer = async {
+                    let reply = replies.recv().await;
+                    drop(replies);
+                    this.send(to, id, reply).await;
+                };
+                let _ = stop.run_until_cancelled(answer).await;
+            },
+            &Handle::current(),
+        );
+        sink
+    }
+
+    async fn send(self: Arc<Self>, to: NodeId, id: String, reply: Option<Reply>) {
+        let inbox = self.redis.key(&format!("inbox:{to}"));
+        let mut message = message_to(&inbox, "reply", &self.node, &id);
+        match reply.as_ref().map(serde_json::to_vec) {
+            Some(Ok(body)) => drop(message.arg("body").arg(body)),
+            Some(Err(error)) => {
+                tracing::error!(%error, "an answer to another node cannot be written")
+            }
+            None => {}
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(message).ignore();
+        pipeline
+            .cmd("PEXPIRE")
+            .arg(&inbox)
+            .arg(millis(INBOX_KEPT))
+            .ignore();
+        // Whoever asked gives up when this node is gone, or in time.
+        if let Err(error) = self.redis.pipeline::<()>(&pipeline).await {
+            tracing::warn!(%error, node = %to, "an answer did not get to the node that asked");
+        }
+    }
+
+    async fn answered(&self, from: &NodeId, id: &str, reply: Option<Reply>) {
+        let replies = {
+            let mut open = lock(&self.open);
+            let Some(request) = open.get_mut(id) else {
+                return;
+            };
+            let is_expected = match &mut request.waits_for {
+                Some(waits_for) => waits_for.remove(from),
+                None => request.early.insert(from.clone()),
+            };
+            let replies = request.replies.clone();
+            if request.waits_for.as_ref().is_some_and(HashSet::is_empty) {
+                open.remove(id);
+            }
+            is_expected.then_some(replies)
+        };
+        if let (Some(replies), Some(reply)) = (replies, reply) {
+            // The asker may be gone. One that does not take its answers holds up nobody for long: there is room for all that it expects.
+            let _ = tokio::time::timeout(Duration::from_millis(100), replies.send(reply)).await;
+        }
+    }
+
+    /// Waits no longer for nodes that are not among these.
+    fn only(&self, nodes: &[String]) {
+        lock(&self.open).retain(|_, request| match &mut request.waits_for {
+            Some(waits_for) => {
+                waits_for.retain(|node| nodes.iter().any(|n| n == node.as_str()));
+                !waits_for.is_empty() && !request.replies.is_closed()
+            }
+            None => true,
+        });
+    }
+
+    /// Waits for nobody.
+    pub(super) fn give_up(&self) {
+        lock(&self.open).retain(|_, request| request.waits_for.is_none());
+    }
+}
+
+/// A message for an inbox.
+pub(super) fn message_to(inbox: &str, kind: &str, from: &NodeId, id: &str) -> Cmd {
+    let mut command = redis::cmd("XADD");
+    command
+        .arg(inbox)
+        .arg("MAXLEN")
+        .arg("~")
+        .arg(MAX_INBOX)
+        .arg("*");
+    command
+        .arg("kind")
+        .arg(kind)
+        .arg("from")
+        .arg(from.as_str())
+        .arg("id")
+        .arg(id);
+    command
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}

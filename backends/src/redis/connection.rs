@@ -1,0 +1,200 @@
+//! The shared connection, which is made when it is needed and replaced when it breaks.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, Pipeline, Script,
+    ScriptInvocation, aio::MultiplexedConnection,
+};
+use slimy_rt::NodeId;
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{RedisConfig, RedisError, error::unavailable};
+
+/// For how long a failure to connect is everybody's: those who waited for it do not each try again.
+const SHARED_FAILURE: Duration = Duration::from_millis(50);
+
+/// A Redis server that backends share. A cheap clone. It connects when it is first needed, and again whenever the connection has broken.
+#[derive(Clone)]
+pub struct Redis(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    config: RedisConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    made: u64,
+    failed: Option<(Instant, RedisError)>,
+}
+
+/// A connection, and the run of the server that it leads to. No connection outlives a run.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) run: Arc<str>,
+    number: u64,
+}
+
+impl Redis {
+    /// A client of that server. Nothing connects yet.
+    ///
+    /// # Errors
+    /// None: what is wrong with the address shows when it is used.
+    #[must_use]
+    pub fn new(config: RedisConfig) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "it fails only for an address that could not be parsed, and this one was"
+        )]
+        let client = Client::open(config.info.clone()).expect("a parsed address");
+        Self(Arc::new(Shared {
+            client,
+            config,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// [`RedisError`] when it does not, or refuses.
+    pub async fn ping(&self) -> Result<(), RedisError> {
+        let answer: String = self.query(&redis::cmd("PING")).await?;
+        match answer.as_str() {
+            "PONG" => Ok(()),
+            _ => Err(unavailable("Redis does not answer a PING")),
+        }
+    }
+
+    /// The name of a key of this server's own.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.0.config.prefix)
+    }
+
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let mut link = self.link().await?;
+        let answer = command.query_async(&mut link.connection).await;
+        self.seen(&link, answer).await
+    }
+
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<T, RedisError> {
+        let mut link = self.link().await?;
+        let answer = pipeline.query_async(&mut link.connection).await;
+        self.seen(&link, answer).await
+    }
+
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        build: impl for<'a> FnOnce(&mut ScriptInvocation<'a>, &Link),
+    ) -> Result<T, RedisError> {
+        let mut link = self.link().await?;
+        let mut call = script.prepare_invoke();
+        build(&mut call, &link);
+        let answer = call.invoke_async(&mut link.connection).await;
+        self.seen(&link, answer).await
+    }
+
+    /// Drops the connection if that is what the answer says about it.
+    async fn seen<T>(
+        &self,
+        link: &Link,
+        answer: Result<T, redis::RedisError>,
+    ) -> Result<T, RedisError> {
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout() {
+            let mut state = self.0.state.lock().await;
+            if state
+                .link
+                .as_ref()
+                .is_some_and(|current| current.number == link.number)
+            {
+                state.link = None;
+            }
+        }
+        Err(error.into())
+    }
+
+    /// The shared connection.
+    pub(super) async fn link(&self) -> Result<Link, RedisError> {
+        let mut state = self.0.state.lock().await;
+        if let Some(link) = &state.link {
+            return Ok(link.clone());
+        }
+        if let Some((at, error)) = &state.failed
+            && at.elapsed() < SHARED_FAILURE
+        {
+            return Err(error.clone());
+        }
+        state.made += 1;
+        match self.connect(Some(self.0.config.command_timeout)).await {
+            Ok(mut link) => {
+                link.number = state.made;
+                state.link = Some(link.clone());
+                state.failed = None;
+                Ok(link)
+            }
+            Err(error) => {
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection of one's own, whose commands may take so long.
+    pub(super) async fn connect(
+        &self,
+        response_timeout: Option<Duration>,
+    ) -> Result<Link, RedisError> {
+        let within = self.0.config.connect_timeout;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(within))
+            .set_response_timeout(response_timeout);
+        let connect = async {
+            let client = &self.0.client;
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            let info: InfoDict = redis::cmd("INFO")
+                .arg("server")
+                .query_async(&mut connection)
+                .await?;
+            Ok::<_, redis::RedisError>((connection, info.get::<String>("run_id")))
+        };
+        let connected = timeout(within, connect).await;
+        let (connection, run) =
+            connected.map_err(|_| unavailable("Redis does not answer in time"))??;
+        Ok(Link {
+            connection,
+            // A server that does not say which run this is might have lost everything between two connections.
+            run: run
+                .unwrap_or_else(|| NodeId::random().as_str().to_owned())
+                .into(),
+            number: 0,
+        })
+    }
+
+    pub(super) fn command_timeout(&self) -> Duration {
+        self.0.config.command_timeout
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Redis").field(&self.0.config).finish()
+    }
+}

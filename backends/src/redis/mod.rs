@@ -1,0 +1,22 @@
+//! The traits over Redis 6.2 or later, for servers that share what they know.
+
+mod broker;
+mod config;
+mod connection;
+mod error;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use self::{
+    broker::{
+        MAX_INBOX, MAX_PUBLICATION_BYTES, MAX_RECOVERY_BYTES, RedisBroker, RedisBrokerBuilder,
+    },
+    config::RedisConfig,
+    connection::Redis,
+    error::{RedisError, Source},
+};
+
+/// Locks, whether or not someone panicked meanwhile: nothing here runs foreign code under a lock, so what it guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
