@@ -223,7 +223,14 @@ impl Chatter {
         .await;
     }
 
-    /// Waits until it has heard that much.
+    /// The same until a deadline; says whether it came.
+    pub async fn wait_for_message_until(&self, id: &str, deadline: Instant) -> bool {
+        // It is one of the last, if it is there.
+        let heard = |inner: &Inner| inner.heard.iter().rev().any(|heard| heard.id == id);
+        self.wait_until(deadline, heard).await
+    }
+
+    /// Waits until it has heard that much; says whether that came.
     pub async fn wait_for_count(&self, count: usize, deadline: Instant) -> bool {
         let is_so = self.wait_until(deadline, |inner| inner.heard.len() >= count);
         is_so.await
