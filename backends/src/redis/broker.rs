@@ -11,11 +11,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use slimy_rt::{
-    broker::{
-        Audience, BrokerError, BrokerEvents, Capabilities, Expected, Health, HistoryError,
-        Interest, NodeInfo, Page, Position, Publication, ReplySink, Request, RoomBroker,
-    },
+use slimy_rt::broker::{
+    Audience, BrokerError, BrokerEvents, Capabilities, Expected, Health, HistoryError, Interest,
+    NodeInfo, Page, Position, Publication, ReplySink, Request, RoomBroker,
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;

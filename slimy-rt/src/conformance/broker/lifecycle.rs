@@ -50,7 +50,7 @@ async fn publish_refused(broker: &dyn RoomBroker, node: &NodeId, when: &str) -> 
 }
 
 async fn publish_not_started(harness: Harness) -> Verdict {
-    let broker = harness.alone().await?;
+    let (_cluster, broker) = harness.alone().await?;
     publish_refused(&*broker, &NodeId::random(), "before `start`").await
 }
 
@@ -84,7 +84,7 @@ async fn stop_silences(harness: Harness) -> Verdict {
 }
 
 async fn stop_again(harness: Harness) -> Verdict {
-    let broker = harness.alone().await?;
+    let (_cluster, broker) = harness.alone().await?;
     in_time("`stop` before `start`", broker.stop()).await?;
     let (id, told) = (NodeId::random(), Recorder::new());
     start(&*broker, &id, &told).await?;

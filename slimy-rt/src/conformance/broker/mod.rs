@@ -195,8 +195,10 @@ impl Harness {
     }
 
     /// The first node of a fresh cluster, not started.
-    async fn alone(&self) -> Verdict<Arc<dyn RoomBroker>> {
-        self.cluster().await.broker().await
+    async fn alone(&self) -> Verdict<(Cluster, Arc<dyn RoomBroker>)> {
+        let cluster = self.cluster().await;
+        let broker = cluster.broker().await?;
+        Ok((cluster, broker))
     }
 
     /// A fresh cluster with so many nodes, all started.
