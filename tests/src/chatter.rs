@@ -48,6 +48,8 @@ pub struct Heard {
     pub guild: String,
     /// When it came.
     pub at: Instant,
+    /// As which socket: counted from 1, the same when it came back as it was.
+    pub session: u32,
 }
 
 /// An answer that will come: the acknowledgement's first argument, or an error when the connection ends before.
@@ -81,6 +83,8 @@ struct Inner {
     events: Vec<(String, Value)>,
     answers: HashMap<u64, oneshot::Sender<Value>>,
     memory: Memory,
+    /// How often it came in as a new socket.
+    sessions: u32,
     entry: Option<Result<Entry, Value>>,
     /// Why the connection, or the namespace, ended.
     ended: Option<String>,
@@ -371,6 +375,7 @@ impl Inner {
                     id: payload.message_id,
                     guild: payload.guild_id,
                     at: Instant::now(),
+                    session: self.sessions,
                 });
             }
             name => {

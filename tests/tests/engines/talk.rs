@@ -284,12 +284,12 @@ fn number_of(id: &str) -> usize {
     number.parse().expect("a number")
 }
 
-/// Nothing twice, and every speaker in order.
+/// As one and the same socket nothing was heard twice, and every speaker in order.
 pub(crate) fn assert_in_order(who: &str, heard: &[Heard]) {
     let mut last = HashMap::new();
     for heard in heard {
         let number = number_of(&heard.id);
-        let before = last.insert(speaker_of(&heard.id), number);
+        let before = last.insert((heard.session, speaker_of(&heard.id)), number);
         if let Some(before) = before {
             assert!(
                 number > before,
