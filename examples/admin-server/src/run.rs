@@ -15,12 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    assemble::{Reload, assemble},
-    failure::Failure,
-    monitor,
-    settings::Settings,
-};
+use crate::{assemble::assemble, failure::Failure, monitor, reload::Reload, settings::Settings};
 
 /// All of the shutdown: an operator's patience.
 const SHUTDOWN: Duration = Duration::from_secs(10);
