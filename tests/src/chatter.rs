@@ -340,6 +340,7 @@ impl Inner {
                 let entry = if is_back {
                     Entry::Recovered
                 } else {
+                    self.sessions += 1;
                     Entry::New
                 };
                 let offset = self.memory.offset.take().filter(|_| is_back);
