@@ -1,6 +1,6 @@
 //! The server from its parts: what an integrator would write, and what to exchange for other parts.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, middleware};
 use slimy_rt::{
@@ -9,17 +9,17 @@ use slimy_rt::{
     auth::Authenticator,
     chat::Chat,
     events::Namespace,
-    server::{Server, tls::TlsConfig},
-    session::SessionStore,
+    server::Server,
 };
-use slimy_rt_backends::memory::MemorySessionStore;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backends::Sessions,
     demo,
     failure::{Failure, chain},
-    monitor, pages, sessions_file,
+    monitor, pages,
+    reload::Reload,
     settings::{Login, Settings},
 };
 
@@ -28,22 +28,8 @@ pub(crate) struct App {
     pub(crate) server: Server,
     pub(crate) router: Router,
     pub(crate) reload: Reload,
-}
-
-/// What SIGHUP reads again.
-#[derive(Clone)]
-pub(crate) struct Reload {
-    sessions: Option<(PathBuf, Target)>,
-    tls: Option<TlsConfig>,
-}
-
-/// Where the sessions file's sessions go.
-#[derive(Clone)]
-enum Target {
-    /// They are all that there are.
-    Memory(MemorySessionStore),
-    /// They are added to a store that servers share, by a task of its own.
-    Shared(watch::Sender<Arc<sessions_file::Sessions>>),
+    /// Ends when the sessions file has been added to a shared store, or that has failed once.
+    pub(crate) loaded: Option<oneshot::Receiver<()>>,
 }
 
 /// Builds the server, inside of the runtime that it will run on. `stop` ends what still waits for the bot or looks after engines.
@@ -54,19 +40,14 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
     if let Some(bot) = settings.bot {
         chat = chat.bot(bot);
     }
-    let memory = MemorySessionStore::new();
-    let shared = backends.sessions.as_ref().map(|engine| engine.sessions());
-    let sessions: Arc<dyn SessionStore> = match &shared {
-        Some(shared) => {
-            // Nodes agree on whose a message id is. Of ids in its own memory the chat itself knows as much.
-            chat = chat.sessions(Arc::clone(shared));
-            Arc::clone(shared)
-        }
-        None => Arc::new(memory.clone()),
-    };
+    let sessions = backends.sessions();
+    if let Sessions::Shared(store) = &sessions {
+        // Nodes agree on whose a message id is. Of ids in its own memory the chat itself knows as much.
+        chat = chat.sessions(Arc::clone(store));
+    }
     let (authenticator, demo): (Arc<dyn Authenticator>, _) = match settings.login {
         Login::Demo(jwt) => {
-            load_demo(&memory)?;
+            load_demo(&sessions)?;
             let jwt = Arc::new(jwt);
             (Arc::clone(&jwt) as _, Some(jwt))
         }
@@ -76,7 +57,7 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
 
     let mut server = Server::builder(authenticator)
         .node(node.clone())
-        .sessions(sessions)
+        .sessions(sessions.store())
         .origins(settings.origins)
         .proxies(settings.proxies)
         .namespace(chat.install(Namespace::new("/")));
@@ -100,13 +81,7 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         router = router.layer(middleware::from_fn(demo::guard));
     }
 
-    let reload = Reload {
-        sessions: match settings.sessions_file {
-            Some(file) => Some(load_file(file, memory, shared).map_err(Failure::start)?),
-            None => None,
-        },
-        tls: settings.tls,
-    };
+    let (reload, loaded) = Reload::start(sessions, settings.sessions_file, settings.tls)?;
     for engine in &backends.engines {
         tokio::spawn(monitor::watch(engine.clone(), stop.clone()));
     }
@@ -114,66 +89,17 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         server,
         router,
         reload,
+        loaded,
     })
 }
 
-fn load_demo(sessions: &MemorySessionStore) -> Result<(), Failure> {
+fn load_demo(sessions: &Sessions) -> Result<(), Failure> {
+    let Sessions::Memory(store) = sessions else {
+        return Err(Failure::start("the demo keeps its users in memory"));
+    };
     let demo = demo::sessions().map_err(|error| Failure::start(chain(&error)))?;
-    let loaded = sessions.replace_all(demo);
+    let loaded = store.replace_all(demo);
     loaded.map_err(|error| Failure::start(chain(&error)))?;
     tracing::info!("this is a demo, for this machine only: set JWT_SECRET for more");
     Ok(())
-}
-
-fn load_file(
-    file: PathBuf,
-    memory: MemorySessionStore,
-    shared: Option<Arc<dyn SessionStore>>,
-) -> Result<(PathBuf, Target), String> {
-    let sessions = sessions_file::read(&file)?;
-    let target = match shared {
-        Some(shared) => {
-            let (newest, changes) = watch::channel(Arc::new(sessions));
-            tokio::spawn(sessions_file::add_forever(shared, changes));
-            Target::Shared(newest)
-        }
-        None => {
-            sessions_file::replace(&memory, sessions).map_err(|error| chain(&error))?;
-            Target::Memory(memory)
-        }
-    };
-    Ok((file, target))
-}
-
-impl Reload {
-    /// Reads the sessions file and the certificate again. What cannot be read stays as it was. Blocks on the file system.
-    pub(crate) fn reload(&self) {
-        if let Err(error) = self.load_sessions() {
-            tracing::error!("{error}; the sessions stay as they were");
-        }
-        if let Some(tls) = &self.tls {
-            match tls.reload() {
-                Ok(()) => tracing::info!("certificate loaded"),
-                Err(error) => {
-                    tracing::error!("{}; the certificate in use stays", chain(&error));
-                }
-            }
-        }
-    }
-
-    fn load_sessions(&self) -> Result<(), String> {
-        let Some((file, target)) = &self.sessions else {
-            return Ok(());
-        };
-        let sessions = sessions_file::read(file)?;
-        match target {
-            Target::Memory(store) => {
-                sessions_file::replace(store, sessions).map_err(|error| chain(&error))
-            }
-            Target::Shared(newest) => {
-                newest.send_replace(Arc::new(sessions));
-                Ok(())
-            }
-        }
-    }
 }

@@ -6,8 +6,9 @@ use slimy_rt::{
     NodeId,
     broker::RoomBroker,
     metrics::{MetricsSource, ProcessMetrics, UploadDirectory},
+    session::SessionStore,
 };
-use slimy_rt_backends::memory::MemoryBroker;
+use slimy_rt_backends::memory::{MemoryBroker, MemorySessionStore};
 
 use crate::{
     config::BackendArgs,
@@ -22,7 +23,7 @@ const UPLOADS_MAX_AGE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Backends {
     /// `None`: in memory.
-    pub(crate) sessions: Option<Arc<dyn Engine>>,
+    pub(crate) shared_sessions: Option<Arc<dyn Engine>>,
     /// `None`: this node is alone.
     pub(crate) broker: Option<Arc<dyn Engine>>,
     /// `None`: JWT.
@@ -32,6 +33,21 @@ pub(crate) struct Backends {
     pub(crate) engines: Vec<NamedEngine>,
     /// Whether an engine that is away at the start is a reason not to start.
     pub(crate) required: bool,
+}
+
+/// A session store, and whether it is this server's own.
+pub(crate) enum Sessions {
+    Memory(MemorySessionStore),
+    Shared(Arc<dyn SessionStore>),
+}
+
+impl Sessions {
+    pub(crate) fn store(&self) -> Arc<dyn SessionStore> {
+        match self {
+            Self::Memory(store) => Arc::new(store.clone()),
+            Self::Shared(store) => Arc::clone(store),
+        }
+    }
 }
 
 /// Where figures come from.
@@ -50,7 +66,7 @@ impl Backends {
         let tokens = engine(&mut engines, "--authenticator", &args.authenticator, "jwt")?;
         let metrics = args.metrics.iter().map(|url| source(&mut engines, url));
         Ok(Self {
-            sessions,
+            shared_sessions: sessions,
             broker,
             tokens,
             metrics: metrics.collect::<Result<_, _>>()?,
@@ -65,6 +81,14 @@ impl Backends {
             Some(engine) => Some(engine.broker()),
             None if wanted => Some(Arc::new(MemoryBroker::new())),
             None => None,
+        }
+    }
+
+    /// Where sessions are kept. Each call in memory is another memory.
+    pub(crate) fn sessions(&self) -> Sessions {
+        match &self.shared_sessions {
+            Some(engine) => Sessions::Shared(engine.sessions()),
+            None => Sessions::Memory(MemorySessionStore::new()),
         }
     }
 
@@ -83,7 +107,7 @@ impl Backends {
     }
 }
 
-/// The shared store that `--sessions` names, if any.
+/// The engine that `--sessions` names, if any.
 pub(crate) fn sessions(args: &BackendArgs) -> Result<Option<Arc<dyn Engine>>, Failure> {
     engine(&mut engines(args), "--sessions", &args.sessions, "memory")
 }

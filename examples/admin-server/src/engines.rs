@@ -1,9 +1,11 @@
 //! The engines that servers share: one client for each URL, whichever flags name it.
 
+mod password;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod url;
 
 use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -16,7 +18,7 @@ use slimy_rt::{
     session::SessionStore,
 };
 
-pub(crate) use self::url::has_password;
+pub(crate) use self::password::has_password;
 use crate::failure::Failure;
 
 /// Why an engine did not do something.
@@ -121,6 +123,11 @@ impl Engines {
                 "{flag}: `{scheme}:` needs the Cargo feature `{feature}` of admin-server, which this build does not have"
             )));
         };
+        if *feature == "redis" && self.options.redis_password_file.is_some() && has_password(url) {
+            return Err(Failure::config(format!(
+                "{flag}: the URL has a password, and so does --redis-password-file (REDIS_PASSWORD_FILE): leave one"
+            )));
+        }
         self.open(flag, url, *open).map(Named::Engine)
     }
 

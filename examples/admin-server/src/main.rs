@@ -11,6 +11,7 @@ mod engines;
 mod failure;
 mod monitor;
 mod pages;
+mod reload;
 mod run;
 mod sessions_file;
 mod settings;
@@ -41,21 +42,15 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Failure> {
     let matches = config::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let backends = &cli.serve.backends;
+    log_to_stderr(match cli.command {
+        Some(_) => Level::WARN,
+        None => Level::INFO,
+    });
+    config::warn_of_visible_secrets(&matches);
     match cli.command {
-        Some(Command::Token(token)) => {
-            log_to_stderr(Level::WARN);
-            commands::token(token, &cli.login, backends)
-        }
-        Some(Command::Sessions(sessions)) => {
-            log_to_stderr(Level::WARN);
-            commands::sessions(sessions, backends)
-        }
-        None => {
-            log_to_stderr(Level::INFO);
-            config::warn_of_visible_secrets(&matches);
-            run::run(Settings::new(cli.login, cli.serve)?)
-        }
+        Some(Command::Token(token)) => commands::token(token, &cli.login, &cli.serve.backends),
+        Some(Command::Sessions(sessions)) => commands::sessions(sessions, &cli.serve.backends),
+        None => run::run(Settings::new(cli.login, cli.serve)?),
     }
 }
 

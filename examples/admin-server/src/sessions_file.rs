@@ -8,7 +8,10 @@ use slimy_rt::{
     session::{Expiry, Session, SessionError, SessionStore},
 };
 use slimy_rt_backends::memory::MemorySessionStore;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::failure::chain;
 
@@ -37,14 +40,22 @@ pub(crate) fn replace(store: &MemorySessionStore, sessions: Sessions) -> Result<
 }
 
 /// Adds the newest sessions to a shared store, whenever there are new ones, however long the store is away. Other users' stay as they are.
+/// Says when it has tried for the first time.
 pub(crate) async fn add_forever(
     store: Arc<dyn SessionStore>,
     mut newest: watch::Receiver<Arc<Sessions>>,
+    tried: oneshot::Sender<()>,
 ) {
+    let mut tried = Some(tried);
     let mut is_told = false;
     loop {
         let sessions = Arc::clone(&newest.borrow_and_update());
-        match add(&store, &sessions).await {
+        let added = add(&store, &sessions).await;
+        if let Some(tried) = tried.take() {
+            // Nobody waits for it any more when the start is over.
+            let _ = tried.send(());
+        }
+        match added {
             Ok(saved) => {
                 let users = sessions.len();
                 tracing::info!(users, saved, "sessions added from their file");

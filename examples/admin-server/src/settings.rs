@@ -173,7 +173,7 @@ fn check_demo(listen: SocketAddr, args: &ServeArgs, backends: &Backends) -> Resu
         ),
         (
             "--sessions",
-            backends.sessions.is_some(),
+            backends.shared_sessions.is_some(),
             "has users of its own",
         ),
         (
@@ -194,9 +194,10 @@ fn check_demo(listen: SocketAddr, args: &ServeArgs, backends: &Backends) -> Resu
 
 /// What only a server alone can do without.
 fn warn_of_lone_parts(backends: &Backends, login: &LoginArgs) {
-    if backends.broker.is_some() && backends.sessions.is_none() {
+    let is_shared = backends.broker.is_some() || backends.tokens.is_some();
+    if is_shared && backends.shared_sessions.is_none() {
         tracing::warn!(
-            "--broker is shared and --sessions is not: logouts, and changes of who may see what, reach this node only"
+            "--sessions is not shared, and --broker or --authenticator is: logouts, and changes of who may see what, are known to this node only, and forgotten when it ends"
         );
     }
     if backends.tokens.is_some() && (login.jwt_secret.is_some() || login.jwt_secret_file.is_some())

@@ -4,11 +4,13 @@
 
 mod cluster;
 mod exchange;
+mod operators;
 mod outages;
 mod recovery;
 mod refusals;
 mod sessions;
 mod talk;
+mod tokens;
 
 mod postgres;
 mod redis;

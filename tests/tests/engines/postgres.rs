@@ -1,6 +1,8 @@
 //! The scenarios over Postgres.
 
-use crate::{cluster::Kind::Postgres, exchange, outages, recovery, refusals, sessions};
+use crate::{
+    cluster::Kind::Postgres, exchange, operators, outages, recovery, refusals, sessions, tokens,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_once_and_in_order() {
@@ -131,4 +133,44 @@ async fn a_database_that_is_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_read_only() {
     refusals::a_database_that_is_read_only().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_edited() {
+    operators::sessions_are_edited(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_stays() {
+    operators::a_revocation_stays(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_added_to_a_store_that_comes_late() {
+    operators::a_file_is_added_to_a_store_that_comes_late(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn required_and_there() {
+    operators::required_and_there(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers_a_command() {
+    operators::nobody_answers_a_command(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_issued_and_revoked() {
+    tokens::a_token_is_issued_and_revoked(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_a_token() {
+    tokens::a_logout_ends_a_token(Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_user_has_no_tokens() {
+    tokens::a_revoked_user_has_no_tokens(Postgres).await;
 }

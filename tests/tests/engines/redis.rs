@@ -1,6 +1,8 @@
 //! The scenarios over Redis.
 
-use crate::{cluster::Kind::Redis, exchange, outages, recovery, refusals, sessions};
+use crate::{
+    cluster::Kind::Redis, exchange, operators, outages, recovery, refusals, sessions, tokens,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_once_and_in_order() {
@@ -126,4 +128,44 @@ async fn nobody_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_nothing() {
     refusals::a_user_who_may_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_edited() {
+    operators::sessions_are_edited(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_stays() {
+    operators::a_revocation_stays(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_added_to_a_store_that_comes_late() {
+    operators::a_file_is_added_to_a_store_that_comes_late(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn required_and_there() {
+    operators::required_and_there(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers_a_command() {
+    operators::nobody_answers_a_command(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_issued_and_revoked() {
+    tokens::a_token_is_issued_and_revoked(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_a_token() {
+    tokens::a_logout_ends_a_token(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_user_has_no_tokens() {
+    tokens::a_revoked_user_has_no_tokens(Redis).await;
 }

@@ -89,3 +89,32 @@ impl Tokens for OpaqueTokens {
         Ok(self.0.revoke(token).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engines::tests::{error, find};
+
+    #[test]
+    fn postgres_urls_and_their_options() {
+        for good in [
+            "postgres://h/db",
+            "postgresql://u:hunter2@h:1/db?schema=chat&sslmode=disable&max_connections=4&migrate=off",
+        ] {
+            assert!(find("--broker", good).is_ok(), "{good}");
+        }
+        for bad in [
+            "postgres://u:hunter2@h:port/db",
+            "postgres://u:hunter2@h/db?max_connections=0",
+            "postgres://u:hunter2@h/db?max_connections=many",
+            "postgres://u:hunter2@h/db?migrate=maybe",
+            "postgres://u:hunter2@h/db?schema=",
+            "postgres://u:hunter2@h/db?schema=a&schema=b",
+        ] {
+            let text = error(bad);
+            assert!(
+                text.starts_with("--broker: ") && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+    }
+}

@@ -66,27 +66,6 @@ impl fmt::Debug for EngineUrl {
     }
 }
 
-/// Whether the URL holds a password, before the host or in its query.
-pub(crate) fn has_password(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else {
-        return false;
-    };
-    let (authority, query) = match rest.split_once('?') {
-        Some((before, query)) => (before, query),
-        None => (rest, ""),
-    };
-    // A password with a slash in it is no valid URL, but no less a password.
-    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    let in_query = query.split('&').any(|pair| {
-        let (name, value) = decoded(pair);
-        name == "password" && !value.is_empty()
-    });
-    in_query
-        || user
-            .split_once(':')
-            .is_some_and(|(_, password)| !password.is_empty())
-}
-
 fn fragment_text() -> String {
     "the URL has a `#`: write it as %23".to_owned()
 }
@@ -136,29 +115,5 @@ mod tests {
         }
         let url = EngineUrl::parse("redis://:hunter2@h", &[]).unwrap();
         assert_eq!(format!("{url:?}"), "EngineUrl(redacted)");
-    }
-
-    #[test]
-    fn passwords_are_noticed() {
-        for with in [
-            "redis://:pw@h",
-            "rediss://u:pw@h:1/0?prefix=x",
-            "postgres://u:p@w@h/db",
-            "postgres://u:p/w@h/db",
-            "postgres://h/db?user=u&password=pw",
-        ] {
-            assert!(has_password(with), "{with}");
-        }
-        for without in [
-            "memory:",
-            "uploads:/a:b@c",
-            "redis://h",
-            "redis://u@h:1",
-            "redis://u:@h",
-            "postgres://h/db?password=",
-            "postgres:///db?host=/run/a:b",
-        ] {
-            assert!(!has_password(without), "{without}");
-        }
     }
 }
