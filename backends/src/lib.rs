@@ -28,6 +28,8 @@
 
 #[cfg(feature = "redis")]
 mod backoff;
+#[cfg(any(feature = "memory", feature = "redis"))]
+mod credential;
 #[cfg(feature = "redis")]
 mod interest;
 #[cfg(feature = "memory")]
