@@ -1,6 +1,8 @@
 //! How the system is doing: the [`MetricsSource`] trait and the samples it gives.
 
 mod process;
+#[cfg(feature = "uploads")]
+mod uploads;
 
 use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -8,6 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::process::ProcessMetrics;
+#[cfg(feature = "uploads")]
+pub use self::uploads::{MAX_UPLOAD_ENTRIES, MAX_UPLOAD_GUILDS, UploadDirectory};
 use crate::{GuildId, NodeId};
 
 /// Answers how some part of the system is doing. Several sources are merged; one that fails is named and is not fatal.
