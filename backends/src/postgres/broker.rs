@@ -199,11 +199,11 @@ impl RoomBroker for PostgresBroker {
         }
     }
 
-    /// See the trait. A large batch goes in several statements, each whole or not at all. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
+    /// See the trait. A large batch goes in several statements, each whole or not at all; what is in the log already is not put in again. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
     /// [`BrokerError::Invalid`], and nothing of it gets into the log.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
-        self.messages()?;
-        self.0.log.publish(batch).await
+        let messages = self.messages()?;
+        self.0.log.publish(messages.node(), batch).await
     }
 
     async fn end(&self) -> Result<Position, BrokerError> {

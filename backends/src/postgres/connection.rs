@@ -88,6 +88,14 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`] when Postgres cannot be reached, or the schema cannot be used. The text says what to change.
     pub async fn ready(&self) -> Result<(), PostgresError> {
+        self.ping().await
+    }
+
+    /// Whether Postgres answers now; the first time it is made [ready](Self::ready), too.
+    ///
+    /// # Errors
+    /// [`PostgresError`] when it does not, or refuses.
+    pub async fn ping(&self) -> Result<(), PostgresError> {
         self.execute(sqlx::query("SELECT")).await?;
         Ok(())
     }

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use slimy_rt::broker::{Audience, BrokerError, HistoryError, Page, Position, Publication};
+use slimy_rt::{
+    NodeId,
+    broker::{Audience, BrokerError, HistoryError, Page, Position, Publication},
+};
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::time::sleep;
 
@@ -39,6 +42,14 @@ pub(super) struct Log {
     pub(super) relaxed: bool,
 }
 
+/// A publication on its way into the log.
+struct Entry {
+    /// Its number among those of the node that publishes it.
+    sequence: Option<i64>,
+    mask: i64,
+    payload: Bytes,
+}
+
 /// A place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -66,8 +77,12 @@ pub(super) struct Reading {
 }
 
 impl Log {
-    /// Puts publications into the log, in order.
-    pub(super) async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
+    /// Puts a node's publications into the log, in order. Those of its own that are in it already stay as they are.
+    pub(super) async fn publish(
+        &self,
+        node: &NodeId,
+        batch: &[Arc<Publication>],
+    ) -> Result<(), BrokerError> {
         let mut entries = Vec::with_capacity(batch.len());
         for publication in batch {
             let bytes = publication.to_bytes()?;
@@ -78,20 +93,27 @@ impl Log {
                 );
                 return Err(BrokerError::Invalid(text.into()));
             }
-            entries.push((bytes, buckets_for(&publication.audience)));
+            let own = publication.id.as_ref().filter(|(of, _)| of == node);
+            entries.push(Entry {
+                sequence: own.map(|(_, sequence)| sequence.cast_signed()),
+                mask: buckets_for(&publication.audience).cast_signed(),
+                payload: bytes,
+            });
         }
         let mut rest = entries.as_slice();
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = rest.iter().take_while(|(payload, _)| {
-                bytes += payload.len();
+            let fits = rest.iter().take_while(|entry| {
+                bytes += entry.payload.len();
                 bytes <= MAX_STATEMENT_BYTES
             });
             let (now, later) = rest.split_at(fits.count().max(1));
-            let payloads: Vec<&[u8]> = now.iter().map(|(payload, _)| &payload[..]).collect();
-            let masks: Vec<i64> = now.iter().map(|(_, mask)| mask.cast_signed()).collect();
-            let publish = sqlx::query("SELECT publish($1, $2, $3)");
-            let publish = publish.bind(payloads).bind(masks).bind(self.relaxed);
+            let sequences: Vec<Option<i64>> = now.iter().map(|entry| entry.sequence).collect();
+            let masks: Vec<i64> = now.iter().map(|entry| entry.mask).collect();
+            let payloads: Vec<&[u8]> = now.iter().map(|entry| &entry.payload[..]).collect();
+            let publish = sqlx::query("SELECT publish($1, $2, $3, $4, $5)");
+            let publish = publish.bind(node.as_str()).bind(sequences);
+            let publish = publish.bind(masks).bind(payloads).bind(self.relaxed);
             self.postgres.execute(publish).await?;
             rest = later;
         }

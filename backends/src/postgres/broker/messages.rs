@@ -65,6 +65,10 @@ impl Messages {
         }
     }
 
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
     pub(super) async fn bells(&self) -> Result<Bells, PostgresError> {
         let own = sqlx::query("SELECT bell_of($1)").bind(self.node.as_str());
         let row = self.postgres.row(own).await?;
@@ -134,14 +138,14 @@ impl Messages {
             );
             return Err(BrokerError::Invalid(text.into()));
         }
-        let asking = self.open.begin(replies)?;
+        let id = self.open.begin(replies)?;
         let ask = sqlx::query("SELECT ask($1, $2, $3, make_interval(secs => $4), $5)");
-        let ask = ask.bind(self.node.as_str()).bind(asking.id().as_str());
+        let ask = ask.bind(self.node.as_str()).bind(&id);
         let ask = ask.bind(body).bind(GONE).bind(MAX_INBOX);
-        let asked = nodes(&self.postgres.rows(ask).await?)?;
-        let nodes = asked.len();
-        asking.asked(asked);
-        Ok(Expected { nodes })
+        let asked = self.postgres.rows(ask).await;
+        let asked = asked.and_then(|rows| nodes(&rows));
+        let asked = asked.inspect_err(|_| self.open.abandon(&id))?;
+        Ok(self.open.asked(&id, asked))
     }
 
     /// Deals with the next messages, deletes those before, and says whether there may be more.

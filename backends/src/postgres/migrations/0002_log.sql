@@ -81,27 +81,45 @@ $$;
 
 SELECT begin_epoch(false);
 
--- Puts publications into the log, all of them or none, and rings at the servers.
-CREATE FUNCTION publish(payloads bytea[], masks bigint[], relax boolean) RETURNS void
+-- The last publication of each server that is in the log, by that server's own numbers.
+CREATE TABLE published (
+  node text COLLATE "C" PRIMARY KEY,
+  last bigint NOT NULL,
+  at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- Puts a server's publications into the log, all of them or none, and rings at the servers. Those that are in the log already, by their numbers among that
+-- server's own, are not put in again.
+CREATE FUNCTION publish(publisher text, sequences bigint[], masks bigint[], payloads bytea[], relax boolean) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-  total bigint;
   place record;
+  already bigint;
+  added bigint;
+  total bigint;
 BEGIN
   IF relax THEN
     PERFORM set_config('synchronous_commit', 'off', true);
   END IF;
-  SELECT sum(length(payload)) INTO total FROM unnest(payloads) AS payload;
   LOOP
-    UPDATE log_end SET last = last + cardinality(payloads), bytes = bytes + total
-    RETURNING last - cardinality(payloads) AS before, copy = log_copy(relaxed) AND relaxed >= relax AS is_current INTO place;
+    SELECT last, copy = log_copy(relaxed) AND relaxed >= relax AS is_current INTO place FROM log_end FOR UPDATE;
     EXIT WHEN place.is_current;
-    -- The log was lost in some way, or is published to in another manner from now on. Ids go on behind a hole, which is before the epoch.
     PERFORM begin_epoch(relax);
   END LOOP;
-  INSERT INTO log SELECT place.before + number, mask, length(payload), payload
-  FROM unnest(payloads, masks) WITH ORDINALITY AS publications (payload, mask, number);
-  PERFORM pg_notify(current_schema() || ':log', '');
+  SELECT last INTO already FROM published WHERE node = publisher;
+  WITH added AS (
+    INSERT INTO log SELECT place.last + row_number() OVER (ORDER BY number), mask, length(payload), payload
+    FROM unnest(sequences, masks, payloads) WITH ORDINALITY AS publications (sequence, mask, payload, number)
+    WHERE sequence IS NULL OR sequence > coalesce(already, 0)
+    RETURNING size
+  )
+  SELECT count(*), sum(size) INTO added, total FROM added;
+  IF added > 0 THEN
+    UPDATE log_end SET last = last + added, bytes = bytes + total;
+    INSERT INTO published SELECT publisher, max(sequence), now() FROM unnest(sequences) AS sequence HAVING max(sequence) IS NOT NULL
+    ON CONFLICT (node) DO UPDATE SET last = greatest(published.last, EXCLUDED.last), at = EXCLUDED.at;
+    PERFORM pg_notify(current_schema() || ':log', '');
+  END IF;
 END
 $$;
 
@@ -148,6 +166,7 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   UPDATE log_end SET epoch = random_token(), begun = last;
   UPDATE log_trimmed SET last = e.last, bytes = e.bytes FROM log_end e;
+  DELETE FROM published;
   RETURN NULL;
 END
 $$;

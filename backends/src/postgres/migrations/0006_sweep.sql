@@ -41,6 +41,12 @@ BEGIN
   GET DIAGNOSTICS count = ROW_COUNT;
   deleted := deleted || count;
 
+  -- Who has published nothing for an hour does not publish anything again.
+  DELETE FROM published WHERE node IN
+    (SELECT node FROM published WHERE at <= now() - interval '1 hour' LIMIT most FOR UPDATE SKIP LOCKED);
+  GET DIAGNOSTICS count = ROW_COUNT;
+  deleted := deleted || count;
+
   DELETE FROM changes WHERE id IN
     (SELECT id FROM changes WHERE id <= (SELECT last FROM changes_end) - max_changes ORDER BY id LIMIT most);
   GET DIAGNOSTICS count = ROW_COUNT;
