@@ -70,7 +70,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Whether Postgres answers now, and has the tables.
+    /// Whether Postgres answers now; the first time it is made [ready](Self::ready), too.
     ///
     /// # Errors
     /// [`PostgresError`] when it does not, or refuses.
