@@ -106,10 +106,7 @@ async fn look(
 
 /// Takes the next step, in a transaction of its own, unless another server has taken it meanwhile. After an error the connection is closed, and with it the
 /// transaction.
-async fn step(
-    connection: &mut PgConnection,
-    config: &PostgresConfig,
-) -> Result<(), PostgresError> {
+async fn step(connection: &mut PgConnection, config: &PostgresConfig) -> Result<(), PostgresError> {
     run(connection, "BEGIN; SET LOCAL statement_timeout TO '60s'").await?;
     let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
     let lock = lock.bind(format!("{}:migrations", config.schema));
@@ -149,7 +146,8 @@ async fn take(
         run(connection, TABLE).await?;
     }
     run(connection, sql).await?;
-    let record = sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES ($1, $2, $3)");
+    let record =
+        sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES ($1, $2, $3)");
     let version = i32::try_from(done + 1).unwrap_or(i32::MAX);
     let record = record.bind(version).bind(name).bind(checksum(sql));
     record.execute(&mut *connection).await?;
