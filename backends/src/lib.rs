@@ -29,7 +29,7 @@
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod backoff;
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis"))]
 mod credential;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod interest;
