@@ -27,6 +27,7 @@
 //! | `jwt` | the JWT-cookie authenticator |
 //! | `openai` | the bot that asks an OpenAI-compatible endpoint |
 //! | `api` | the HTTP routes |
+//! | `uploads` | the metrics source that counts a directory of uploads |
 //! | `conformance` | the traits' contracts as functions, to check implementations with |
 //! | `tls` | TLS for [`server::serve`], with aws-lc-rs |
 //!

@@ -1,12 +1,16 @@
 //! How the system is doing: the [`MetricsSource`] trait and the samples it gives.
 
 mod process;
+#[cfg(feature = "uploads")]
+mod uploads;
 
 use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc};
 
 use async_trait::async_trait;
 
 pub use self::process::ProcessMetrics;
+#[cfg(feature = "uploads")]
+pub use self::uploads::{MAX_UPLOAD_ENTRIES, MAX_UPLOAD_GUILDS, UploadDirectory};
 use crate::GuildId;
 
 /// Answers how some part of the system is doing. Several sources are merged; one that fails is named and is not fatal.

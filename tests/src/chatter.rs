@@ -48,6 +48,8 @@ pub struct Heard {
     pub guild: String,
     /// When it came.
     pub at: Instant,
+    /// As which socket: counted from 1, the same when it came back as it was.
+    pub session: u32,
 }
 
 /// An answer that will come: the acknowledgement's first argument, or an error when the connection ends before.
@@ -81,6 +83,8 @@ struct Inner {
     events: Vec<(String, Value)>,
     answers: HashMap<u64, oneshot::Sender<Value>>,
     memory: Memory,
+    /// How often it came in as a new socket.
+    sessions: u32,
     entry: Option<Result<Entry, Value>>,
     /// Why the connection, or the namespace, ended.
     ended: Option<String>,
@@ -223,7 +227,14 @@ impl Chatter {
         .await;
     }
 
-    /// Waits until it has heard that much.
+    /// The same until a deadline; says whether it came.
+    pub async fn wait_for_message_until(&self, id: &str, deadline: Instant) -> bool {
+        // It is one of the last, if it is there.
+        let heard = |inner: &Inner| inner.heard.iter().rev().any(|heard| heard.id == id);
+        self.wait_until(deadline, heard).await
+    }
+
+    /// Waits until it has heard that much; says whether that came.
     pub async fn wait_for_count(&self, count: usize, deadline: Instant) -> bool {
         let is_so = self.wait_until(deadline, |inner| inner.heard.len() >= count);
         is_so.await
@@ -329,6 +340,7 @@ impl Inner {
                 let entry = if is_back {
                     Entry::Recovered
                 } else {
+                    self.sessions += 1;
                     Entry::New
                 };
                 let offset = self.memory.offset.take().filter(|_| is_back);
@@ -364,6 +376,7 @@ impl Inner {
                     id: payload.message_id,
                     guild: payload.guild_id,
                     at: Instant::now(),
+                    session: self.sessions,
                 });
             }
             name => {

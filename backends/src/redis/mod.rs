@@ -4,6 +4,7 @@ mod broker;
 mod config;
 mod connection;
 mod error;
+mod session;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,7 @@ pub use self::{
     config::RedisConfig,
     connection::Redis,
     error::{RedisError, Source},
+    session::{MAX_CHANGES, MAX_DENIED_TOKENS, MAX_SESSION_BYTES, MAX_SESSIONS, RedisSessionStore},
 };
 
 /// Locks, whether or not someone panicked meanwhile: nothing here runs foreign code under a lock, so what it guards is whole.

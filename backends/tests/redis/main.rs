@@ -1,6 +1,7 @@
 //! The Redis backends keep the traits' contracts, over real servers: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
 mod broker;
+mod sessions;
 
 use slimy_rt::conformance::{Failures, Report};
 use slimy_rt_backends::redis::{Redis, RedisConfig};
@@ -20,9 +21,18 @@ impl Engine {
         Self { server, proxy }
     }
 
-    /// A client that comes over the link.
+    /// Comes over the link.
+    fn config(&self) -> RedisConfig {
+        RedisConfig::new(&self.server.url_at(self.proxy.port())).unwrap()
+    }
+
     fn client(&self) -> Redis {
-        Redis::new(RedisConfig::new(&self.server.url_at(self.proxy.port())).unwrap())
+        Redis::new(self.config())
+    }
+
+    /// A client with a prefix of its own.
+    fn client_of(&self, prefix: &str) -> Redis {
+        Redis::new(self.config().prefix(prefix).unwrap())
     }
 }
 

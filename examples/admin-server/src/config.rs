@@ -1,5 +1,8 @@
 //! The flags and environment variables, as they are written. What they mean together is for `settings`.
 
+mod backends;
+mod commands;
+
 use std::{
     ffi::OsStr,
     net::{IpAddr, SocketAddr},
@@ -9,15 +12,22 @@ use std::{
 };
 
 use clap::{
-    ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::BoolishValueParser,
+    ArgMatches, Args, CommandFactory, Parser, ValueEnum, builder::BoolishValueParser,
     parser::ValueSource,
 };
 use slimy_rt::{
-    auth::{DEFAULT_COOKIE_NAME, Role},
+    auth::DEFAULT_COOKIE_NAME,
     chat::{Audience, ChatRate},
 };
 
-use crate::values::{PacketLimit, Recovery, duration, listen_address};
+pub(crate) use self::{
+    backends::BackendArgs,
+    commands::{Command, SessionsCommand, TokenArgs},
+};
+use crate::{
+    engines::has_password,
+    values::{PacketLimit, Recovery, listen_address},
+};
 
 /// The admin chat server. Without a JWT secret it runs as a demo, on this machine only.
 #[derive(Debug, Parser)]
@@ -108,47 +118,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Where users' guilds are kept
-    #[arg(
-        long,
-        env = "SESSIONS_URL",
-        hide_env_values = true,
-        default_value = "memory:",
-        value_name = "URL",
-        global = true
-    )]
-    pub(crate) sessions: String,
-    /// A JSON file {"USER":{"guilds":[{"id":"…","name":"…"}],"role":"admin"}}, loaded at start and on SIGHUP
-    #[arg(long, env = "SESSIONS_FILE", value_name = "FILE")]
-    pub(crate) sessions_file: Option<PathBuf>,
-    /// What carries messages between nodes
-    #[arg(
-        long,
-        env = "BROKER_URL",
-        hide_env_values = true,
-        default_value = "memory:",
-        value_name = "URL"
-    )]
-    pub(crate) broker: String,
-    /// What knows users
-    #[arg(
-        long,
-        env = "AUTHENTICATOR_URL",
-        hide_env_values = true,
-        default_value = "jwt:",
-        value_name = "URL"
-    )]
-    pub(crate) authenticator: String,
-    /// What knows how the system is doing; may be repeated
-    #[arg(
-        long,
-        env = "METRICS_URL",
-        hide_env_values = true,
-        value_delimiter = ',',
-        default_value = "process:",
-        value_name = "URL"
-    )]
-    pub(crate) metrics: Vec<String>,
+    #[command(flatten)]
+    pub(crate) backends: BackendArgs,
 
     /// Who receives a message: the guild's members, or everyone
     #[arg(
@@ -234,7 +205,7 @@ pub(crate) struct ServeArgs {
         value_name = "N"
     )]
     pub(crate) handshakes_per_second: u32,
-    /// How long a client that lost its connection could resume, or off. Checked only: this version keeps no state of lost connections yet
+    /// How long a client that lost its connection may stay away and still come back as the same socket, with all that it missed; or off
     #[arg(long, env = "RECOVERY", default_value = "2m", value_name = "TIME")]
     pub(crate) recovery: Recovery,
     /// Threads that work [default: one for each core]
@@ -243,70 +214,6 @@ pub(crate) struct ServeArgs {
     /// Tell clients the causes of server errors. Never in production
     #[arg(long, env = "ADMIN_DEVELOPMENT", value_parser = BoolishValueParser::new())]
     pub(crate) development: bool,
-}
-
-/// What else the program does.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Print a cookie that logs a user in, signed with JWT_SECRET
-    Token(TokenArgs),
-    /// Edit the sessions in the shared store that --sessions names; running servers follow
-    Sessions(SessionsArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TokenArgs {
-    /// The user's id
-    #[arg(long, value_name = "ID")]
-    pub(crate) user: String,
-    /// The name to show
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// What the user may do
-    #[arg(long, default_value = "member")]
-    pub(crate) role: RoleArg,
-    /// How long the token is valid
-    #[arg(long, default_value = "12h", value_parser = duration, value_name = "TIME")]
-    pub(crate) ttl: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SessionsArgs {
-    /// What to do
-    pub(crate) action: SessionsAction,
-    /// Whose session, and what to change in it
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "USER"
-    )]
-    pub(crate) arguments: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum SessionsAction {
-    Put,
-    Get,
-    Delete,
-    List,
-    Revoke,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum RoleArg {
-    Member,
-    Club,
-    Admin,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Member => Self::Member,
-            RoleArg::Club => Self::Club,
-            RoleArg::Admin => Self::Admin,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -355,12 +262,29 @@ pub(crate) fn warn_of_visible_secrets(matches: &ArgMatches) {
         ("jwt_secret", "--jwt-secret", "JWT_SECRET"),
         ("openai_api_key", "--openai-api-key", "OPENAI_API_KEY"),
     ] {
-        if matches.value_source(id) == Some(ValueSource::CommandLine) {
+        if is_visible(matches, id) {
             tracing::warn!(
                 "other users of this machine can read {flag}: use {variable} or {flag}-file"
             );
         }
     }
+    for (id, flag, variable) in [
+        ("sessions", "--sessions", "SESSIONS_URL"),
+        ("broker", "--broker", "BROKER_URL"),
+        ("authenticator", "--authenticator", "AUTHENTICATOR_URL"),
+        ("metrics", "--metrics", "METRICS_URL"),
+    ] {
+        let mut urls = matches.get_many::<String>(id).into_iter().flatten();
+        if is_visible(matches, id) && urls.any(|url| has_password(url)) {
+            tracing::warn!(
+                "other users of this machine can read the password in {flag}: use {variable}, PGPASSFILE or --redis-password-file"
+            );
+        }
+    }
+}
+
+fn is_visible(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 fn millis(text: &str) -> Result<Duration, std::num::ParseIntError> {

@@ -26,6 +26,14 @@ impl Failure {
         }
     }
 
+    /// What a command was to show or to change is not there: exit code 3.
+    pub(crate) fn absent(text: impl Into<String>) -> Self {
+        Self {
+            code: 3,
+            text: text.into(),
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

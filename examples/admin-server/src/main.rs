@@ -1,13 +1,17 @@
-//! The complete admin chat server: slimy-rt, its memory backends, the HTTP routes, and a small page.
+//! The complete admin chat server: slimy-rt, its backends, the HTTP routes, and a small page.
 //!
 //! `config` reads flags and environment, `settings` makes sense of them, `assemble` builds the server from its parts, `run` serves it.
 
 mod assemble;
+mod backends;
 mod commands;
 mod config;
 mod demo;
+mod engines;
 mod failure;
+mod monitor;
 mod pages;
+mod reload;
 mod run;
 mod sessions_file;
 mod settings;
@@ -16,6 +20,7 @@ mod values;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use self::{
@@ -37,20 +42,22 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Failure> {
     let matches = config::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    log_to_stderr(match cli.command {
+        Some(_) => Level::WARN,
+        None => Level::INFO,
+    });
+    config::warn_of_visible_secrets(&matches);
     match cli.command {
-        Some(Command::Token(token)) => commands::token(token, &cli.login),
-        Some(Command::Sessions(sessions)) => commands::sessions(&sessions, &cli.serve.sessions),
-        None => {
-            log_to_stderr();
-            config::warn_of_visible_secrets(&matches);
-            run::run(Settings::new(cli.login, cli.serve)?)
-        }
+        Some(Command::Token(token)) => commands::token(token, &cli.login, &cli.serve.backends),
+        Some(Command::Sessions(sessions)) => commands::sessions(sessions, &cli.serve.backends),
+        None => run::run(Settings::new(cli.login, cli.serve)?),
     }
 }
 
-fn log_to_stderr() {
+/// Logs this level and what is graver, unless `RUST_LOG` says otherwise.
+fn log_to_stderr(level: Level) {
     let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
+        .with_default_directive(level.into())
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,11 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    assemble::{Reload, assemble},
-    failure::Failure,
-    settings::Settings,
-};
+use crate::{assemble::assemble, failure::Failure, monitor, reload::Reload, settings::Settings};
 
 /// All of the shutdown: an operator's patience.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -27,6 +23,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(8);
 /// How long requests in flight may take.
 const REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the sessions file may take to get into a shared store before the server listens all the same.
+const LOAD: Duration = Duration::from_secs(5);
 
 /// How many connections may wait to be accepted; the system may allow fewer.
 const BACKLOG: u32 = 4096;
@@ -61,10 +60,19 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     } else {
         "http"
     };
+    if settings.backends.required {
+        monitor::require(&settings.backends.engines).await?;
+    }
     let stop = CancellationToken::new();
     let app = assemble(settings, stop.clone())?;
     let signals = Signals::new()
         .map_err(|error| Failure::start(format!("cannot follow signals: {error}")))?;
+    if let Some(loaded) = app.loaded {
+        // Users who come at once find their guilds. An engine that is away is no reason to wait longer.
+        if timeout(LOAD, loaded).await.is_err() {
+            tracing::warn!("the sessions file is not in the store yet");
+        }
+    }
     let serving = tokio::spawn(serve(listener, app.router, config, stop.clone()));
     announce(scheme, addr)
         .map_err(|error| Failure::start(format!("cannot write to stdout: {error}")))?;

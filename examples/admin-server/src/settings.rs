@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,9 +18,10 @@ use slimy_rt::{
 };
 
 use crate::{
+    backends::Backends,
     config::{LoginArgs, SameSiteArg, ServeArgs},
+    engines::Tokens,
     failure::{Failure, chain},
-    values::Recovery,
 };
 
 /// The largest file with secrets, in bytes.
@@ -32,8 +34,9 @@ const BOT_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    pub(crate) users: Users,
-    pub(crate) jwt: JwtAuthenticator,
+    pub(crate) login: Login,
+    pub(crate) sessions_file: Option<PathBuf>,
+    pub(crate) backends: Backends,
     pub(crate) cookie: LoginCookie,
     pub(crate) origins: Origins,
     pub(crate) proxies: TrustedProxies,
@@ -45,21 +48,21 @@ pub(crate) struct Settings {
     pub(crate) development: bool,
 }
 
-/// Where users come from.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Users {
-    /// Three of the server's own, on this machine only.
-    Demo,
-    /// From whoever signs tokens; their guilds from this file.
-    Known(Option<PathBuf>),
+/// How users prove who they are.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// By a click: three users of the server's own, on this machine only.
+    Demo(JwtAuthenticator),
+    /// By what somebody signed.
+    Jwt(JwtAuthenticator),
+    /// By tokens that an engine keeps.
+    Tokens(Arc<dyn Tokens>),
 }
 
 impl Settings {
     pub(crate) fn new(login: LoginArgs, args: ServeArgs) -> Result<Self, Failure> {
-        check_urls(&args)?;
-        if let Recovery(Some(wanted)) = args.recovery {
-            tracing::debug!(?wanted, "lost connections are not resumed by this version");
-        }
+        let backends = Backends::new(&args.backends)?;
+        warn_of_lone_parts(&backends, &login);
         let listen = args.listen().map_err(Failure::config)?;
         let mut cookie = LoginCookie::new(&*login.cookie_name);
         cookie = cookie.same_site(match args.cookie_samesite {
@@ -70,20 +73,22 @@ impl Settings {
         if let Some(domain) = args.cookie_domain.as_deref().filter(|d| !d.is_empty()) {
             cookie = cookie.domain(domain).map_err(wrong("--cookie-domain"))?;
         }
-        let secrets = secrets(&login)?;
-        let users = match &secrets {
-            Some(_) => Users::Known(args.sessions_file.clone()),
-            None => {
-                check_demo(listen, &args)?;
-                Users::Demo
-            }
+        let login = match &backends.tokens {
+            Some(engine) => Login::Tokens(engine.tokens(&login.cookie_name)),
+            None => match secrets(&login)? {
+                Some(secrets) => Login::Jwt(jwt(secrets, &login.cookie_name)?),
+                None => {
+                    check_demo(listen, &args, &backends)?;
+                    Login::Demo(jwt(vec![Secret::random()], &login.cookie_name)?)
+                }
+            },
         };
-        let secrets = secrets.unwrap_or_else(|| vec![Secret::random()]);
         let origins = [&args.cors_origin[..], &args.admin_allowed_origins].concat();
         Ok(Self {
             listen,
-            users,
-            jwt: jwt(secrets, &login.cookie_name)?,
+            login,
+            sessions_file: args.backends.sessions_file.clone(),
+            backends,
             cookie,
             origins: Origins::parse(&origins.join(",")).map_err(wrong("--cors-origin"))?,
             proxies: TrustedProxies::parse(&args.trusted_proxies)
@@ -152,65 +157,53 @@ pub(crate) fn jwt(secrets: Vec<Secret>, cookie_name: &str) -> Result<JwtAuthenti
     jwt.map_err(|error| Failure::config(error.to_string()))
 }
 
-/// Refuses an URL whose backend is not there. URLs have passwords, so that only their scheme is repeated.
-pub(crate) fn check_url(flag: &str, url: &str, known: &[&str]) -> Result<(), Failure> {
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(Failure::config(format!(
-            "{flag}: an URL begins with its scheme, such as {}",
-            known[0]
-        )));
-    };
-    if known.contains(&format!("{scheme}:").as_str()) {
-        return match rest {
-            "" => Ok(()),
-            _ => Err(Failure::config(format!(
-                "{flag}: nothing follows `{scheme}:`"
-            ))),
-        };
-    }
-    let text = match scheme {
-        "postgres" | "postgresql" | "redis" | "rediss" => {
-            let feature = if scheme.starts_with("redis") {
-                "redis"
-            } else {
-                "postgres"
-            };
-            format!(
-                "{flag}: `{scheme}:` needs the Cargo feature `{feature}` of slimy-rt-backends, which this build does not have"
-            )
-        }
-        "uploads" if flag == "--metrics" => {
-            format!("{flag}: `uploads:DIR` is not part of this version yet")
-        }
-        _ => format!(
-            "{flag}: no Cargo feature of slimy-rt-backends is for `{scheme}:`; this build has {}",
-            known.join(", ")
-        ),
-    };
-    Err(Failure::config(text))
-}
-
-fn check_urls(args: &ServeArgs) -> Result<(), Failure> {
-    check_url("--sessions", &args.sessions, &["memory:"])?;
-    check_url("--broker", &args.broker, &["memory:"])?;
-    check_url("--authenticator", &args.authenticator, &["jwt:"])?;
-    let mut metrics = args.metrics.iter();
-    metrics.try_for_each(|url| check_url("--metrics", url, &["process:"]))
-}
-
-/// The demo lets in whoever asks: only this machine may.
-fn check_demo(listen: SocketAddr, args: &ServeArgs) -> Result<(), Failure> {
+/// The demo lets in whoever asks: only this machine may, and what is said in it stays here.
+fn check_demo(listen: SocketAddr, args: &ServeArgs, backends: &Backends) -> Result<(), Failure> {
     if !listen.ip().to_canonical().is_loopback() {
         let text = format!(
             "without JWT_SECRET only a demo runs, and not on {listen}, which others can reach: set JWT_SECRET, or listen on 127.0.0.1"
         );
         return Err(Failure::config(text));
     }
-    if args.sessions_file.is_some() {
-        let text = "the demo has users of its own: set JWT_SECRET to use --sessions-file";
-        return Err(Failure::config(text));
+    for (flag, is_used, why) in [
+        (
+            "--sessions-file",
+            args.backends.sessions_file.is_some(),
+            "has users of its own",
+        ),
+        (
+            "--sessions",
+            backends.shared_sessions.is_some(),
+            "has users of its own",
+        ),
+        (
+            "--broker",
+            backends.broker.is_some(),
+            "talks to no other server",
+        ),
+    ] {
+        if is_used {
+            let text = format!(
+                "without JWT_SECRET only a demo runs, which {why}: set JWT_SECRET to use {flag}"
+            );
+            return Err(Failure::config(text));
+        }
     }
     Ok(())
+}
+
+/// What only a server alone can do without.
+fn warn_of_lone_parts(backends: &Backends, login: &LoginArgs) {
+    let is_shared = backends.broker.is_some() || backends.tokens.is_some();
+    if is_shared && backends.shared_sessions.is_none() {
+        tracing::warn!(
+            "--sessions is not shared, and --broker or --authenticator is: logouts, and changes of who may see what, are known to this node only, and forgotten when it ends"
+        );
+    }
+    if backends.tokens.is_some() && (login.jwt_secret.is_some() || login.jwt_secret_file.is_some())
+    {
+        tracing::warn!("JWT_SECRET is not used: --authenticator names a store of tokens");
+    }
 }
 
 fn server(args: &ServeArgs) -> Config {
@@ -223,6 +216,7 @@ fn server(args: &ServeArgs) -> Config {
         max_connections: args.max_connections,
         max_connections_per_ip: args.max_connections_per_ip,
         handshakes_per_second: args.handshakes_per_second,
+        recovery: args.recovery.0,
         ..Config::default()
     }
 }

@@ -18,16 +18,22 @@ pub(super) struct Health {
     version: Box<str>,
 }
 
+impl Health {
+    pub(super) fn now(state: &ApiState, status: &'static str) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            status,
+            uptime: state.inner.started.elapsed().as_secs(),
+            timestamp: timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+            version: state.inner.version.clone(),
+        }
+    }
+}
+
 pub(super) async fn health(State(state): State<ApiState>) -> Json<Health> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Json(Health {
-        status: "ok",
-        uptime: state.inner.started.elapsed().as_secs(),
-        timestamp: timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
-        version: state.inner.version.clone(),
-    })
+    Json(Health::now(&state, "ok"))
 }
 
 pub(super) async fn live() -> StatusCode {

@@ -12,6 +12,7 @@ mod cookie;
 mod error;
 mod health;
 mod manners;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use axum::{
     routing::{get, post},
 };
 
+use self::status::Subsystems;
 pub use self::{
     auth::Authenticated,
     body::{ApiJson, BODY_TIMEOUT, MAX_BODY_BYTES},
@@ -29,7 +31,7 @@ pub use self::{
     error::{ApiError, ErrorCode},
     manners::{MAX_REQUEST_ID_BYTES, RequestId, manners},
 };
-use crate::server::Server;
+use crate::{metrics::MetricsSource, server::Server};
 
 /// What the routes know. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +47,7 @@ struct Inner {
     login_page: Box<str>,
     development: bool,
     started: Instant,
+    subsystems: Arc<Subsystems>,
 }
 
 impl ApiState {
@@ -60,6 +63,7 @@ impl ApiState {
                 login_page: "/login".into(),
                 development: false,
                 started: Instant::now(),
+                subsystems: Arc::new(Subsystems::new(Vec::new())),
             }),
         }
     }
@@ -80,6 +84,13 @@ impl ApiState {
     #[must_use]
     pub fn development(self, on: bool) -> Self {
         self.with(|inner| inner.development = on)
+    }
+
+    /// Sets the sources that `/api/status` asks whether they answer; none otherwise.
+    #[must_use]
+    pub fn metrics(self, sources: impl IntoIterator<Item = Arc<dyn MetricsSource>>) -> Self {
+        let sources = sources.into_iter().collect();
+        self.with(|inner| inner.subsystems = Arc::new(Subsystems::new(sources)))
     }
 
     /// The server.
@@ -121,6 +132,7 @@ pub fn routes(state: &ApiState) -> Router {
         .route("/api/health", get(health::health))
         .route("/api/live", get(health::live))
         .route("/api/ready", get(health::ready))
+        .route("/api/status", get(status::status))
         .route("/api/auth/login", get(auth::login))
         .route("/api/auth/me", get(auth::me))
         .route("/api/auth/logout", post(auth::logout))

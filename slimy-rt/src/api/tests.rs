@@ -5,9 +5,9 @@ use std::{
     convert::Infallible,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -21,7 +21,9 @@ use super::*;
 use crate::{
     TokenId, UserId,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
+    broker::{BrokerError, BrokerEvents, NodeInfo, Position, Publication, RoomBroker},
     events::Namespace,
+    metrics::{MetricsError, Sample},
     server::{lock, origin::Origins},
     session::{Expiry, Session, SessionError, SessionPage, SessionStore, SessionWatch},
 };
@@ -47,11 +49,15 @@ impl Authenticator for ByHeader {
 #[derive(Debug, Default)]
 struct Denials {
     is_down: AtomicBool,
+    looks: AtomicUsize,
+    no_figures: AtomicBool,
+    slow_figures: AtomicBool,
     denied: Mutex<HashSet<TokenId>>,
 }
 
 impl Denials {
     fn look(&self) -> Result<(), SessionError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         match self.is_down.load(Ordering::Relaxed) {
             true => Err(SessionError::Unavailable(
                 "the disk of secrets is full".into(),
@@ -89,6 +95,26 @@ impl SessionStore for Denials {
     }
 }
 
+/// Figures that are down when the store's `no_figures` says so, and never come while it says `slow_figures`.
+#[derive(Debug)]
+struct Figures(Arc<Denials>);
+
+#[async_trait]
+impl MetricsSource for Figures {
+    fn name(&self) -> &str {
+        "figures"
+    }
+    async fn sample(&self) -> Result<Sample, MetricsError> {
+        if self.0.slow_figures.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        match self.0.no_figures.load(Ordering::Relaxed) {
+            true => Err(MetricsError::Unavailable("the figures of secrets".into())),
+            false => Ok(Sample::default()),
+        }
+    }
+}
+
 struct Fixture {
     router: Router,
     store: Arc<Denials>,
@@ -104,6 +130,7 @@ fn fixture(development: bool) -> Fixture {
         .unwrap();
     let state = ApiState::new(server, LoginCookie::new("t"))
         .version("1.2.3")
+        .metrics([Arc::new(Figures(Arc::clone(&store))) as _])
         .development(development);
     let odd = Router::new()
         .route(
@@ -272,4 +299,97 @@ async fn bodies_are_bounded_json() {
     );
     let large = " ".repeat(MAX_BODY_BYTES + 1);
     assert_eq!(echo(json, large).await, (413, "BAD_REQUEST".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_what_is_down() {
+    let fixture = fixture(false);
+    let status = async || {
+        // What was seen is told again for a second.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        fixture.get("/api/status", "").await
+    };
+    let (code, body) = status().await;
+    let all = json!({"sessions": "ok", "broker": "ok", "metrics": "ok"});
+    assert_eq!((code, &body["subsystems"]), (StatusCode::OK, &all));
+    assert_eq!(
+        (&body["status"], &body["version"]),
+        (&json!("ok"), &json!("1.2.3"))
+    );
+    assert!(
+        body["uptime"].is_u64() && body["timestamp"].is_string(),
+        "{body}"
+    );
+
+    fixture.store.is_down.store(true, Ordering::Relaxed);
+    let (code, body) = status().await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body["subsystems"],
+        json!({"sessions": "down", "broker": "ok", "metrics": "ok"})
+    );
+    assert!(!body.to_string().contains("secret"), "{body}");
+    assert_eq!(
+        fixture.get("/api/ready", "").await.0,
+        StatusCode::NO_CONTENT
+    );
+
+    fixture.store.is_down.store(false, Ordering::Relaxed);
+    for flag in [&fixture.store.no_figures, &fixture.store.slow_figures] {
+        flag.store(true, Ordering::Relaxed);
+        let (code, body) = status().await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body["subsystems"],
+            json!({"sessions": "ok", "broker": "ok", "metrics": "down"})
+        );
+        flag.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(status().await.0, StatusCode::OK);
+}
+
+#[derive(Debug)]
+struct Away;
+
+#[async_trait]
+impl RoomBroker for Away {
+    async fn start(&self, _: &NodeInfo, _: Arc<dyn BrokerEvents>) -> Result<Position, BrokerError> {
+        Err(BrokerError::Unavailable("the wire of secrets".into()))
+    }
+    async fn publish(&self, _: &[Arc<Publication>]) -> Result<(), BrokerError> {
+        Err(BrokerError::Stopped)
+    }
+    async fn stop(&self) {}
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_no_reason_to_be_unready() {
+    let server = Server::builder(ByHeader)
+        .broker(Away)
+        .namespace(Namespace::new("/"))
+        .build()
+        .unwrap();
+    let state = ApiState::new(server, LoginCookie::new("t"));
+    let (router, store) = (router(&state), Arc::default());
+    let fixture = Fixture { router, store };
+    let (code, body) = fixture.get("/api/status", "").await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["status"], "degraded");
+    assert_eq!(
+        body["subsystems"],
+        json!({"sessions": "ok", "broker": "down", "metrics": "ok"})
+    );
+    assert_eq!(
+        fixture.get("/api/ready", "").await.0,
+        StatusCode::NO_CONTENT
+    );
+}
+
+#[tokio::test]
+async fn many_who_ask_for_the_status_are_one_look() {
+    let fixture = fixture(false);
+    let asked = (0..50).map(|_| fixture.get("/api/status", ""));
+    let answers = futures_util::future::join_all(asked).await;
+    assert!(answers.iter().all(|(code, _)| *code == StatusCode::OK));
+    assert_eq!(fixture.store.looks.load(Ordering::Relaxed), 1);
 }

@@ -269,10 +269,12 @@ impl Authorization {
         };
         let watch = async {
             let mut pause = WATCH_RETRY.0;
+            let mut is_told = false;
             loop {
                 let began = Instant::now();
                 match sessions.watch().await {
                     Ok(mut changes) => {
+                        is_told = false;
                         // Whatever changed before this watch began is not reported by it.
                         self.recheck_all();
                         while let Some(change) = changes.next().await {
@@ -280,7 +282,13 @@ impl Authorization {
                         }
                         tracing::warn!("the session store's watch ended; watching again");
                     }
-                    Err(e) => tracing::warn!(error = %chain(&e), "cannot watch the session store"),
+                    Err(e) if is_told => {
+                        tracing::debug!(error = %chain(&e), "still cannot watch the session store");
+                    }
+                    Err(e) => {
+                        is_told = true;
+                        tracing::warn!(error = %chain(&e), "cannot watch the session store; trying again");
+                    }
                 }
                 let lasted = began.elapsed() > WATCH_RETRY.1;
                 pause = if lasted {
@@ -334,6 +342,8 @@ impl Authorization {
 
     /// Looks at the users that need it, for ever.
     async fn settle(&self, sequencer: &Sequencer) {
+        // Of an outage the log tells once, and not for each user and attempt.
+        let is_told = AtomicBool::new(false);
         loop {
             let added = self.unsettled_added.notified();
             let users = std::mem::take(&mut *lock(&self.unsettled));
@@ -350,13 +360,19 @@ impl Authorization {
                     Ok(Err(e)) => chain(&e),
                     Err(timeout) => timeout.to_string(),
                 };
-                tracing::warn!(%user, error, "cannot follow a session's change; trying again");
+                if is_told.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%user, error, "still cannot follow a session's change");
+                } else {
+                    tracing::warn!(%user, error, "cannot follow a session's change; trying again");
+                }
                 lock(&self.unsettled).insert(user);
                 failed.store(true, Ordering::Relaxed);
             };
             looks.for_each_concurrent(CONCURRENT_LOOKS, look).await;
             if failed.load(Ordering::Relaxed) {
                 tokio::time::sleep(RETRY).await;
+            } else {
+                is_told.store(false, Ordering::Relaxed);
             }
         }
     }

@@ -171,6 +171,10 @@ impl Cluster {
                     }
                     break;
                 }
+                Err(e) if late => {
+                    tracing::debug!(error = %chain(&e), "still cannot join the broker");
+                    backoff.pause().await;
+                }
                 Err(e) => {
                     late = true;
                     tracing::warn!(error = %chain(&e), "cannot join the broker; trying again");

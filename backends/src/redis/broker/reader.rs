@@ -125,8 +125,10 @@ impl Reader {
                 link.connection
             }
         };
+        // Buckets that came to be wanted during a read, until one has read them.
+        let mut also = 0;
         loop {
-            let mask = self.shared.interests.mask();
+            let mask = self.shared.interests.mask() | also;
             self.shared.reads.store(mask, SeqCst);
             let streams = self.log.streams(mask);
             let inbox = self.messages.inbox();
@@ -167,7 +169,12 @@ impl Reader {
                 continue;
             }
             match Log::read(answer, *count, None)? {
+                // What is wanted since the read was sent may lie between what it read, which is not to be told without.
+                Some(_) if self.shared.interests.mask() & !mask != 0 => {
+                    also = mask | self.shared.interests.mask();
+                }
                 Some(reading) => {
+                    also = 0;
                     let bytes: usize = reading.entries.values().map(bytes::Bytes::len).sum();
                     *count = if bytes > LARGE {
                         *count / 2

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, builder::Resettable};
 
 use super::*;
-use crate::config::Cli;
+use crate::{backends::Source, config::Cli};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -34,8 +34,11 @@ fn error(flags: &[&str]) -> String {
 fn defaults_are_a_demo_on_this_machine() {
     let settings = settings(&[]).unwrap();
     assert_eq!(settings.listen, ([127, 0, 0, 1], 3080).into());
-    assert_eq!(settings.users, Users::Demo);
-    assert_eq!(settings.jwt.cookie_name(), "slimy_admin_token");
+    let Login::Demo(jwt) = settings.login else {
+        panic!("{:?}", settings.login);
+    };
+    assert_eq!(jwt.cookie_name(), "slimy_admin_token");
+    assert_eq!(settings.server.recovery, Some(Duration::from_secs(120)));
     assert_eq!(settings.server.max_payload, 1_000_000);
     assert_eq!(settings.chat.rate.to_string(), "20/10s");
     assert!(settings.bot.is_none() && settings.tls.is_none() && !settings.development);
@@ -100,10 +103,8 @@ fn secrets_come_from_files() {
     let path = std::env::temp_dir().join(format!("admin-server-secret-{}", std::process::id()));
     fs::write(&path, format!("{SECRET}\n{SECRET}2\n")).unwrap();
     let file = path.to_str().unwrap();
-    assert_eq!(
-        settings(&["--jwt-secret-file", file]).unwrap().users,
-        Users::Known(None)
-    );
+    let login = settings(&["--jwt-secret-file", file]).unwrap().login;
+    assert!(matches!(login, Login::Jwt(_)), "{login:?}");
     assert!(error(&["--jwt-secret-file", file]).contains("both"));
     fs::remove_file(&path).unwrap();
     let missing = settings(&["--jwt-secret-file", file]).unwrap_err();
@@ -113,22 +114,73 @@ fn secrets_come_from_files() {
 #[test]
 fn backends_that_are_not_there_are_named_without_their_password() {
     for flag in ["--sessions", "--broker", "--authenticator", "--metrics"] {
-        for (url, named) in [
-            ("postgres://u:hunter2@db/x", "`postgres`"),
-            ("rediss://u:hunter2@db", "`redis`"),
-            ("mongodb://u:hunter2@db", "mongodb"),
-        ] {
-            let text = error(&[flag, url]);
-            assert!(
-                text.contains("feature") && text.contains(named) && text.contains(flag),
-                "{text}"
-            );
-            assert!(!text.contains("hunter2"), "{text}");
+        let text = error(&[flag, "mongodb://u:hunter2@db/x"]);
+        for said in ["feature", "mongodb", flag] {
+            assert!(text.contains(said), "{text}");
         }
+        assert!(!text.contains("hunter2"), "{text}");
         assert!(error(&[flag, "memory"]).contains("scheme"));
     }
-    assert!(error(&["--metrics", "uploads:/srv/uploads"]).contains("uploads"));
-    assert!(with_secret(&["--metrics", "process:", "--metrics", "process:"]).is_ok());
+    for (flag, url) in [
+        ("--sessions", "memory:x"),
+        ("--broker", "jwt:"),
+        ("--authenticator", "jwt:x"),
+        ("--authenticator", "memory:"),
+        ("--metrics", "process:x"),
+        ("--metrics", "uploads:"),
+    ] {
+        assert!(error(&[flag, url]).contains(flag), "{flag} {url}");
+    }
+}
+
+#[test]
+fn several_sources_of_figures() {
+    let flags = [
+        "--metrics",
+        "process:,uploads:/srv/a",
+        "--metrics",
+        "uploads:b",
+    ];
+    let sources = with_secret(&flags).unwrap().backends.metrics;
+    assert!(matches!(
+        &sources[..],
+        [Source::Process, Source::Uploads(a), Source::Uploads(b)]
+            if a == Path::new("/srv/a") && b == Path::new("b")
+    ));
+}
+
+#[test]
+fn one_node_needs_a_broker_only_for_recovery() {
+    let broker = |recovery| {
+        let settings = with_secret(&["--recovery", recovery]).unwrap();
+        settings
+            .backends
+            .room_broker(settings.server.recovery.is_some())
+    };
+    assert!(broker("2m").is_some_and(|broker| broker.capabilities().recovery));
+    assert!(broker("off").is_none());
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_store_of_tokens_needs_no_secret_and_is_no_demo() {
+    let tokens = ["--authenticator", "redis://u:hunter2@127.0.0.1:1"];
+    let settings = settings(&[&tokens[..], &["--listen", "0.0.0.0:0"]].concat()).unwrap();
+    assert!(matches!(settings.login, Login::Tokens(_)), "{settings:?}");
+    assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_demo_shares_nothing() {
+    for flag in ["--sessions", "--broker"] {
+        let url = "redis://u:hunter2@127.0.0.1:1";
+        let text = settings(&[flag, url]).unwrap_err().to_string();
+        assert!(text.contains("JWT_SECRET") && text.contains(flag), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(with_secret(&[flag, url]).is_ok());
+    }
+    assert!(settings(&["--metrics", "redis://127.0.0.1:1"]).is_ok());
 }
 
 #[test]
