@@ -155,7 +155,8 @@ impl Server {
             .env("JWT_SECRET", SECRET)
             .env("SESSIONS_FILE", &sessions)
             .env("FRAME_BYTES", frame_bytes.to_string())
-            .env("RUST_LOG", "warn")
+            // Nodes whose sessions are not shared warn of it, and it is meant so.
+            .env("RUST_LOG", "warn,admin_server::settings=error")
             .env("NODE_ENV", "production")
             .envs(place.redis.map(|redis| ("REDIS_URL", url(redis))))
             .stdin(Stdio::null())

@@ -65,7 +65,8 @@ fn two_nodes(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
 }
 
 fn with_recovery(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
-    let mut nodes = [Nodes::start(Contender::SlimyRt, TALKS, "--recovery on")?];
+    // It is what admin-server does by itself.
+    let mut nodes = [Nodes::start(Contender::SlimyRt, TALKS, "")?];
     let mode = Mode::ClusterRecovery;
     rounds(&mut nodes, mode, &[SATURATED], setup, results)
 }
