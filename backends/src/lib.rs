@@ -29,6 +29,8 @@
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod backoff;
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis"))]
+mod credential;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod interest;
 #[cfg(feature = "memory")]

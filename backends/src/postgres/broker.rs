@@ -185,11 +185,11 @@ impl RoomBroker for PostgresBroker {
         }
     }
 
-    /// See the trait. The whole batch gets into the log, or nothing of it. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
+    /// See the trait. The whole batch gets into the log, or nothing of it; what is in it already is not put in again. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
     /// [`BrokerError::Invalid`].
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
-        self.messages()?;
-        self.0.log.publish(batch).await?;
+        let messages = self.messages()?;
+        self.0.log.publish(messages.node(), batch).await?;
         Ok(())
     }
 

@@ -77,15 +77,15 @@ impl Log {
         }
     }
 
-    /// Puts publications into the log, all of them or none, and says where it ends.
+    /// Puts a node's publications into the log, all of them or none, and says where it ends. Those of its own that are in it already stay as they are.
     pub(super) async fn publish(
         self: &Arc<Self>,
+        node: &NodeId,
         batch: &[Arc<Publication>],
     ) -> Result<End, BrokerError> {
-        let (mut payloads, mut buckets) = (
-            Vec::with_capacity(batch.len()),
-            Vec::with_capacity(batch.len()),
-        );
+        let mut payloads = Vec::with_capacity(batch.len());
+        let mut buckets = Vec::with_capacity(batch.len());
+        let mut sequences = Vec::with_capacity(batch.len());
         for publication in batch {
             let bytes = publication.to_bytes()?;
             if bytes.len() > MAX_PUBLICATION_BYTES || bytes.len() as u64 > self.retention.max_bytes
@@ -98,8 +98,10 @@ impl Log {
             }
             payloads.push(bytes.to_vec());
             buckets.push(buckets_for(&publication.audience).cast_signed());
+            let own = publication.id.as_ref().filter(|(n, _)| n == node);
+            sequences.push(own.map(|(_, sequence)| sequence.cast_signed()));
         }
-        let (end, is_full) = self.append(&payloads, &buckets).await?;
+        let (end, is_full) = self.append(node, &sequences, &payloads, &buckets).await?;
         if is_full {
             self.trim_beside();
         }
@@ -108,11 +110,13 @@ impl Log {
 
     /// Where the log ends; a log is begun if there is none.
     pub(super) async fn end(&self) -> Result<End, BrokerError> {
-        Ok(self.append(&[], &[]).await?.0)
+        Ok(self.append(&NodeId::random(), &[], &[], &[]).await?.0)
     }
 
     async fn append(
         &self,
+        node: &NodeId,
+        sequences: &[Option<i64>],
         payloads: &[Vec<u8>],
         buckets: &[i64],
     ) -> Result<(End, bool), PostgresError> {
@@ -124,7 +128,9 @@ impl Log {
             None => self.postgres.connect().await?,
         };
         let epoch = NodeId::random();
-        let query = sqlx::query(select_end!(" FROM publish($1, $2, $3, $4)"))
+        let query = sqlx::query(select_end!(" FROM publish($1, $2, $3, $4, $5, $6)"))
+            .bind(node.as_str().as_bytes())
+            .bind(sequences)
             .bind(payloads)
             .bind(buckets)
             .bind(&epoch.as_str()[..8])

@@ -21,6 +21,8 @@ const GONE: f64 = 6.0;
 const MESSAGE_KEPT: f64 = 60.0;
 /// How many messages are taken out at once.
 const MESSAGES: i64 = 64;
+/// After what time a node that published nothing has nothing to publish again, in seconds.
+const PUBLISHED_KEPT: f64 = 3_600.0;
 /// The most messages that may wait for one node; a request that finds more does not ask it.
 pub const MAX_WAITING_MESSAGES: i64 = 4_096;
 
@@ -43,6 +45,10 @@ impl Messages {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
+    }
+
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// Registers this node, whose name must be free.
@@ -90,6 +96,7 @@ impl Messages {
                     sqlx::query("INSERT INTO nodes (node) VALUES ($1) ON CONFLICT (node) DO UPDATE SET seen = now()").bind(node).execute(&mut *connection).await?;
                     sqlx::query("DELETE FROM nodes WHERE seen < now() - make_interval(secs => $1)").bind(GONE).execute(&mut *connection).await?;
                     sqlx::query("DELETE FROM messages WHERE sent < now() - make_interval(secs => $1)").bind(MESSAGE_KEPT).execute(&mut *connection).await?;
+                    sqlx::query("DELETE FROM published WHERE seen < now() - make_interval(secs => $1)").bind(PUBLISHED_KEPT).execute(&mut *connection).await?;
                     sqlx::query("DELETE FROM states WHERE expires < now()").execute(&mut *connection).await?;
                     sqlx::query("SELECT node FROM nodes").fetch_all(connection).await
                 })

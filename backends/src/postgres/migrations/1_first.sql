@@ -22,27 +22,49 @@ CREATE TABLE log (
     payload bytea NOT NULL
 );
 
--- Puts publications into the log, and says where it ends.
+-- The last publication of each node that is in the log.
+CREATE TABLE published (
+    node bytea PRIMARY KEY,
+    last bigint NOT NULL,
+    seen timestamptz NOT NULL DEFAULT now()
+);
+
+-- Puts a node's publications into the log, and says where it ends. Those of its own that are in the log already are not put in again: `sequences` has their numbers,
+-- and null for others.
 --
 -- The row of log_end stays locked from here until the transaction has been committed. So numbers are given out in the order of commits, and who has seen
 -- one of them has seen, or can see, all below it.
-CREATE FUNCTION publish(payloads bytea[], buckets bigint[], new_epoch text, channel text)
+CREATE FUNCTION publish(publisher bytea, sequences bigint[], payloads bytea[], buckets bigint[], new_epoch text, channel text)
 RETURNS TABLE (epoch text, last bigint, trimmed bigint, bytes bigint) LANGUAGE plpgsql AS $$
 DECLARE
-    total bigint;
-    count bigint := coalesce(array_length(payloads, 1), 0);
+    already bigint;
+    added bigint;
+    size bigint;
     log_row log_end%ROWTYPE;
 BEGIN
-    SELECT coalesce(sum(length(p)), 0) INTO total FROM unnest(payloads) p;
     LOOP
-        UPDATE log_end AS e SET last = e.last + count, bytes = e.bytes + total RETURNING e.* INTO log_row;
+        SELECT * INTO log_row FROM log_end FOR UPDATE;
         EXIT WHEN FOUND;
         INSERT INTO log_end (epoch, last) VALUES (new_epoch, 0) ON CONFLICT DO NOTHING;
     END LOOP;
-    IF count > 0 THEN
-        INSERT INTO log (id, buckets, payload)
-        SELECT log_row.last - count + n, b, p FROM unnest(payloads, buckets) WITH ORDINALITY AS u (p, b, n);
-        PERFORM pg_notify(channel, '');
+    IF array_length(payloads, 1) > 0 THEN
+        SELECT p.last INTO already FROM published p WHERE p.node = publisher;
+        WITH new AS (
+            SELECT row_number() OVER (ORDER BY n) AS n, b, p
+            FROM unnest(sequences, payloads, buckets) WITH ORDINALITY AS u (s, p, b, n)
+            WHERE s IS NULL OR s > coalesce(already, 0)
+        ), inserted AS (
+            INSERT INTO log (id, buckets, payload) SELECT log_row.last + n, b, p FROM new
+            RETURNING length(payload) AS size
+        )
+        SELECT count(*), coalesce(sum(inserted.size), 0) INTO added, size FROM inserted;
+        IF added > 0 THEN
+            UPDATE log_end AS e SET last = e.last + added, bytes = e.bytes + size RETURNING e.* INTO log_row;
+            INSERT INTO published (node, last)
+            SELECT publisher, max(s) FROM unnest(sequences) s HAVING max(s) IS NOT NULL
+            ON CONFLICT (node) DO UPDATE SET last = greatest(published.last, excluded.last), seen = now();
+            PERFORM pg_notify(channel, '');
+        END IF;
     END IF;
     RETURN QUERY SELECT log_row.epoch, log_row.last, log_row.trimmed, log_row.bytes;
 END $$;
@@ -81,6 +103,7 @@ END $$;
 CREATE FUNCTION log_lost() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM log_end;
+    DELETE FROM published;
     RETURN NULL;
 END $$;
 CREATE TRIGGER log_lost AFTER TRUNCATE ON log FOR EACH STATEMENT EXECUTE FUNCTION log_lost();

@@ -46,6 +46,10 @@ impl Messages {
         }
     }
 
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
     pub(super) fn inbox(&self) -> String {
         self.redis.key(&format!("inbox:{}", self.node))
     }
