@@ -181,6 +181,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "jwt")]
     #[test]
     fn names_are_tokens() {
         assert!(is_name("slimy_admin_token") && is_name("__Host-x.y"));
