@@ -1,17 +1,17 @@
 //! Where a client's token can be, and opaque tokens: random, and known to the server by their hash only.
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 use std::borrow::Cow;
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 use slimy_rt::TokenId;
 use slimy_rt::auth::{AuthError, Handshake};
 
 /// How many random bytes an opaque token has, and how long it is in base64url.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 const TOKEN_BYTES: (usize, usize) = (32, 43);
 
 /// The token in the `Authorization` header or in the CONNECT packet's payload. The scheme's name is case-insensitive (RFC 9110, section 11.1); another
@@ -36,7 +36,7 @@ pub(crate) fn bearer(handshake: &Handshake) -> Result<&str, AuthError> {
 }
 
 /// The token in the cookie of that name, in the header or in the payload. Two that differ are refused: nobody knows which was meant.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) fn anywhere<'a>(
     handshake: &'a Handshake,
     cookie: &str,
@@ -52,7 +52,7 @@ pub(crate) fn anywhere<'a>(
 }
 
 /// A new opaque token.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) fn random() -> Result<String, getrandom::Error> {
     let mut bytes = [0; TOKEN_BYTES.0];
     getrandom::fill(&mut bytes)?;
@@ -60,7 +60,7 @@ pub(crate) fn random() -> Result<String, getrandom::Error> {
 }
 
 /// The name of an opaque token, under which it is kept and can be denied: its hash. `None`: no token looks like that.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) fn name(token: &str) -> Option<TokenId> {
     let is_legal = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
     let is_token = token.len() == TOKEN_BYTES.1 && token.bytes().all(is_legal);
@@ -75,7 +75,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[cfg(all(test, feature = "redis"))]
+#[cfg(all(test, any(feature = "postgres", feature = "redis")))]
 mod tests {
     use http::HeaderMap;
     use serde_json::json;

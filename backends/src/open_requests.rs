@@ -110,7 +110,8 @@ impl OpenRequests {
                     waits_for.retain(|node| nodes.contains(node));
                     !waits_for.is_empty() && !request.replies.is_closed()
                 }
-                None => true,
+                // Who was asking may have been dropped meanwhile, with what it waited on.
+                None => !request.replies.is_closed(),
             });
     }
 

@@ -15,33 +15,32 @@ use slimy_rt::broker::{
     Audience, BrokerError, BrokerEvents, Capabilities, Expected, Health, HistoryError, Interest,
     NodeInfo, Page, Position, Publication, ReplySink, Request, RoomBroker,
 };
-use sqlx::Row;
 use tokio::{task::JoinHandle, time::timeout};
 
-pub use self::{log::MAX_PUBLICATION_BYTES, messages::MAX_WAITING_MESSAGES};
+pub use self::{
+    log::MAX_PUBLICATION_BYTES,
+    messages::{MAX_INBOX, MAX_MESSAGE_BYTES},
+};
 use self::{
     log::{Log, Retention},
     messages::Messages,
-    reader::{Reader, Shared, listen},
+    reader::{Reader, Shared},
 };
-use super::{Postgres, lock};
+use super::{Postgres, PostgresError, listener::Listener, lock, micros};
 
 /// The most bytes of a client's kept state.
 pub const MAX_RECOVERY_BYTES: usize = 1024 * 1024;
-/// The longest time that a client's state is kept.
-const MAX_RECOVERY_TIME: Duration = Duration::from_secs(24 * 3600);
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_millis(500);
 
-/// A [`RoomBroker`] over Postgres 13 or later.
+/// A [`RoomBroker`] over Postgres.
 ///
-/// The log is a table, and `NOTIFY` only the doorbell: a node that was away reads on where it had stopped. Numbers are given out in the order of commits. A
-/// batch of publications is one statement, and so one round trip and one commit. The log keeps at most [`max_entries`](PostgresBrokerBuilder::max_entries) and
-/// [`max_bytes`](PostgresBrokerBuilder::max_bytes). A publication has at most [`MAX_PUBLICATION_BYTES`]. A node reads what is for the rooms that it has members in, as far
-/// as their names fall into the same of 63 buckets.
+/// The log is a table, and `NOTIFY` only the doorbell. A batch of publications is one statement, and so one round trip; it is in the log when it is on the disk. The log keeps
+/// [`max_entries`](PostgresBrokerBuilder::max_entries) and [`max_bytes`](PostgresBrokerBuilder::max_bytes), and what is published until it is next
+/// trimmed, within seconds. A publication has at most [`MAX_PUBLICATION_BYTES`]. A node reads what is for rooms that share one of 63 buckets with its own.
 ///
-/// The log is durable: a restart of the server loses nothing. It begins a new epoch when the table is cleared, and when the server's timeline is another, since a restored or
-/// promoted one may have lost the log's end.
+/// A restart of Postgres changes nothing. Another copy of the log begins a new epoch: a restored backup, a promoted standby, a table that was emptied. Nodes are then told of a gap, and of
+/// everything from there on.
 ///
 /// One value is one node's broker; a clone is the same node's.
 #[derive(Clone)]
@@ -65,26 +64,39 @@ struct Running {
 pub struct PostgresBrokerBuilder {
     postgres: Postgres,
     retention: Retention,
+    synchronous: bool,
 }
 
 impl PostgresBrokerBuilder {
-    /// How many publications the log keeps: 100,000 by default, up to a tenth more until it is trimmed. The oldest go first.
-    pub fn max_entries(mut self, entries: u64) -> Self {
-        self.retention.max_entries = entries.clamp(1, i64::MAX as u64 / 2);
+    /// How many publications the log keeps: 100,000 by default, at least 1. The oldest go first.
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.retention.max_entries = entries.max(1);
         self
     }
 
-    /// How many bytes the log keeps: 256 MiB by default. The oldest go first, and a publication that is larger is refused.
-    pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.retention.max_bytes = bytes.clamp(1, i64::MAX as u64 / 2);
+    /// How many bytes the log keeps: 256 MiB by default, at least 1. The oldest go first, and a publication that is larger is refused.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.retention.max_bytes = bytes.max(1);
+        self
+    }
+
+    /// Whether publishing waits until the disk has it (`synchronous_commit`): so by default. Otherwise it is faster on slow disks, and a crash of Postgres begins a new
+    /// epoch, since nodes may then have heard what is lost. From the first node that says so on it holds for the log, whatever the others say.
+    pub fn synchronous_commit(mut self, synchronous: bool) -> Self {
+        self.synchronous = synchronous;
         self
     }
 
     /// The broker of one node.
     #[must_use]
     pub fn build(self) -> PostgresBroker {
+        let log = Log {
+            postgres: self.postgres.clone(),
+            retention: self.retention,
+            relaxed: !self.synchronous,
+        };
         PostgresBroker(Arc::new(Inner {
-            log: Arc::new(Log::new(self.postgres.clone(), self.retention)),
+            log: Arc::new(log),
             postgres: self.postgres,
             shared: Arc::new(Shared::new()),
             running: Mutex::default(),
@@ -107,6 +119,7 @@ impl PostgresBroker {
                 max_entries: 100_000,
                 max_bytes: 256 * 1024 * 1024,
             },
+            synchronous: true,
         }
     }
 
@@ -147,20 +160,21 @@ impl RoomBroker for PostgresBroker {
             ..
         } = &*self.0;
         let messages = Arc::new(Messages::new(postgres.clone(), node.id.clone()));
+        let bells = messages.bells().await?;
+        let listener = Listener::connect(postgres, &bells.each()).await?;
         let at = log.end().await?;
         messages.join().await?;
         let position = at.position();
         events.health(Health::Up);
         let reader = Reader {
             postgres: postgres.clone(),
-            log: Arc::clone(log),
             messages: Arc::clone(&messages),
+            bells,
             events,
             shared: Arc::clone(shared),
             at,
         };
-        let keeping = Arc::clone(&messages);
-        let listening = listen(postgres.clone(), Arc::clone(shared));
+        let (keeping, trimming) = (Arc::clone(&messages), Arc::clone(log));
         let mut running = lock(&self.0.running);
         if running.is_some() {
             return Err(BrokerError::Invalid(
@@ -170,9 +184,9 @@ impl RoomBroker for PostgresBroker {
         *running = Some(Running {
             messages,
             tasks: [
-                tokio::spawn(reader.run()),
+                tokio::spawn(reader.run(listener)),
                 tokio::spawn(async move { keeping.keep_registered().await }),
-                tokio::spawn(listening),
+                tokio::spawn(async move { trimming.keep_trimmed().await }),
             ],
         });
         Ok(position)
@@ -181,16 +195,15 @@ impl RoomBroker for PostgresBroker {
     fn interest(&self, change: Interest<'_>) {
         let Inner { shared, .. } = &*self.0;
         if shared.interests.change(change) {
-            shared.ring();
+            shared.changed.notify_one();
         }
     }
 
-    /// See the trait. The whole batch gets into the log, or nothing of it; what is in it already is not put in again. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
-    /// [`BrokerError::Invalid`].
+    /// See the trait. A large batch goes in several statements, each whole or not at all; what is in the log already is not put in again. One with a publication of more than [`MAX_PUBLICATION_BYTES`] is
+    /// [`BrokerError::Invalid`], and nothing of it gets into the log.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
         let messages = self.messages()?;
-        self.0.log.publish(messages.node(), batch).await?;
-        Ok(())
+        self.0.log.publish(messages.node(), batch).await
     }
 
     async fn end(&self) -> Result<Position, BrokerError> {
@@ -207,6 +220,7 @@ impl RoomBroker for PostgresBroker {
         self.0.log.history(after, to, audience, max).await
     }
 
+    /// See the trait. A request of more than [`MAX_MESSAGE_BYTES`] is [`BrokerError::Invalid`]. A node whose inbox has [`MAX_INBOX`] messages is counted, and says nothing.
     async fn request(
         &self,
         request: &Request,
@@ -215,7 +229,7 @@ impl RoomBroker for PostgresBroker {
         self.messages()?.ask(request, replies).await
     }
 
-    /// See the trait. A state of more than [`MAX_RECOVERY_BYTES`] is [`BrokerError::Invalid`]; none is kept for longer than a day.
+    /// See the trait. A state of more than [`MAX_RECOVERY_BYTES`] is [`BrokerError::Invalid`].
     async fn save_recovery(
         &self,
         key: &str,
@@ -226,28 +240,22 @@ impl RoomBroker for PostgresBroker {
             let text = format!("a recovery state has at most {MAX_RECOVERY_BYTES} bytes");
             return Err(BrokerError::Invalid(text.into()));
         }
-        let (key, state, seconds) = (
-            key.as_bytes().to_vec(),
-            state.to_vec(),
-            ttl.min(MAX_RECOVERY_TIME).as_secs_f64(),
+        let save = sqlx::query(
+            "INSERT INTO recovery VALUES ($1, $2, ending($3))
+             ON CONFLICT (key) DO UPDATE SET state = EXCLUDED.state, expires_at = EXCLUDED.expires_at",
         );
-        let saved = self.0.postgres.run(move |connection| {
-            let sql = "INSERT INTO states (key, state, expires) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3)) \
-                       ON CONFLICT (key) DO UPDATE SET state = excluded.state, expires = excluded.expires";
-            Box::pin(sqlx::query(sql).bind(key).bind(state).bind(seconds).execute(connection))
-        });
-        saved.await?;
+        let save = save.bind(key.as_bytes()).bind(state).bind(micros(ttl));
+        self.0.postgres.execute(save).await?;
         Ok(())
     }
 
     async fn take_recovery(&self, key: &str) -> Result<Option<Vec<u8>>, BrokerError> {
-        let key = key.as_bytes().to_vec();
-        let taken = self.0.postgres.run(move |connection| {
-            let sql = "DELETE FROM states WHERE key = $1 RETURNING state, expires > clock_timestamp() AS is_kept";
-            Box::pin(sqlx::query(sql).bind(key).fetch_optional(connection))
-        });
-        let row = taken.await?.filter(|row| row.get("is_kept"));
-        Ok(row.map(|row| row.get("state")))
+        let take = sqlx::query(
+            "DELETE FROM recovery WHERE key = $1 RETURNING CASE WHEN expires_at > now() THEN state END",
+        );
+        let row = self.0.postgres.row(take.bind(key.as_bytes())).await?;
+        let state = row.map_or(Ok(None), |row| sqlx::Row::try_get(&row, 0));
+        Ok(state.map_err(PostgresError::from)?)
     }
 
     /// See the trait. A report that is being awaited is dropped.

@@ -10,19 +10,19 @@ use slimy_rt::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PostgresError {
-    /// Postgres cannot be reached, or cannot do it now: the same may succeed later.
+    /// Postgres cannot be reached, or cannot do it now: the same may succeed later, once what the text names has been changed.
     #[error("{what}")]
     Unavailable {
         /// What is the matter, and what to change.
         what: Box<str>,
-        /// The client's own error.
+        /// The driver's own error.
         #[source]
         source: Option<Source>,
     },
     /// It can never be done; the text says what to change.
     #[error("{0}")]
     Invalid(Box<str>),
-    /// Postgres answered with an error.
+    /// Postgres answered with an error, or with something else than expected.
     #[error("Postgres answered unexpectedly")]
     Backend(#[source] Source),
 }
@@ -58,63 +58,90 @@ pub(super) fn unavailable(text: impl Into<Box<str>>) -> PostgresError {
     }
 }
 
-impl From<sqlx::Error> for PostgresError {
-    fn from(error: sqlx::Error) -> Self {
-        let what = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => "Postgres cannot be reached",
-            sqlx::Error::PoolTimedOut => {
-                "no connection to Postgres became free in time: it does not answer, or `max_connections` is too small"
-            }
-            sqlx::Error::Tls(_) => {
-                "Postgres' certificate or its TLS is not accepted: see `sslmode` and `sslrootcert` in the URL"
-            }
-            sqlx::Error::Database(database) => match database.code().as_deref() {
-                Some(code) => match by_code(code) {
-                    Some(what) => what,
-                    None => return Self::Backend(Source(Arc::new(error))),
-                },
-                None => return Self::Backend(Source(Arc::new(error))),
-            },
-            _ => return Self::Backend(Source(Arc::new(error))),
-        };
-        Self::Unavailable {
-            what: what.into(),
-            source: Some(Source(Arc::new(error))),
-        }
+/// An error with another explanation than the usual one.
+pub(super) fn explained(text: impl Into<Box<str>>, error: sqlx::Error) -> PostgresError {
+    PostgresError::Unavailable {
+        what: text.into(),
+        source: Some(Source(Arc::new(error))),
     }
 }
 
-/// What an error code (PostgreSQL's appendix A) means here, if it may pass or an operator can do something about it.
-fn by_code(code: &str) -> Option<&'static str> {
+/// The error's SQLSTATE, when it is Postgres' own.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?;
+    error.code().map(std::borrow::Cow::into_owned)
+}
+
+/// Whether the schema is not what it was found to be before.
+pub(super) fn is_schema_lost(error: &sqlx::Error) -> bool {
+    matches!(
+        code(error).as_deref(),
+        Some("3F000" | "42P01" | "42703" | "42883")
+    )
+}
+
+impl From<sqlx::Error> for PostgresError {
+    fn from(error: sqlx::Error) -> Self {
+        let what = match code(&error).as_deref() {
+            Some(code) => match by_code(code, &error) {
+                Some(what) => what,
+                // What is too large for Postgres, and text that its encoding does not have.
+                None if code.starts_with("54") || code.starts_with("22") => {
+                    return refused(format!("Postgres cannot hold this: {error}"));
+                }
+                None => return Self::Backend(Source(Arc::new(error))),
+            },
+            None => match &error {
+                sqlx::Error::Configuration(_) => {
+                    "the connection's settings cannot be used: see the URL's parameters and libpq's variables"
+                }
+                sqlx::Error::Tls(_) => {
+                    "TLS with Postgres fails: check the URL's `sslmode` and `sslrootcert`"
+                }
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Protocol(_) => "Postgres cannot be reached",
+                _ => return Self::Backend(Source(Arc::new(error))),
+            },
+        };
+        explained(what, error)
+    }
+}
+
+/// What is the matter, and what to change, for the errors that may be over later.
+fn by_code(code: &str, error: &sqlx::Error) -> Option<&'static str> {
     Some(match code {
         "28P01" | "28000" => {
-            "Postgres refuses the user or password: check the URL, `PGPASSWORD` and the file that `PGPASSFILE` names"
+            "Postgres refuses the user or password: check the URL's `user:password@`, `PGPASSWORD` or `PGPASSFILE`, and the server's pg_hba.conf"
         }
-        "3D000" => "there is no such database: create it, or name another in the URL",
-        "3F000" | "42P01" | "42883" => {
-            "the tables are not there: let the server make them (`migrate`), or check the schema's name"
+        "3D000" => "there is no such database: create it, or change the URL's `/database`",
+        "3F000" | "42P01" | "42703" | "42883" => {
+            "the schema's tables are missing or incomplete: let the server make them (`migrate`), or check the name (`schema`)"
         }
         "42501" => {
-            "the user lacks a privilege: it must own the schema or be granted its tables, functions and sequences"
+            "the database user lacks a privilege on the schema or its tables: let it own them, or grant what the documentation lists"
         }
         "25006" => {
-            "the database is read-only: the URL must name the primary, and `default_transaction_read_only` be off"
+            "the database is read-only: the URL must name the primary, and `default_transaction_read_only` must be off"
+        }
+        "57014" | "55P03" => {
+            "the statement took longer than `statement_timeout`: somebody holds a lock, or Postgres is overloaded"
         }
         "53300" => {
-            "Postgres has no connection left: raise its `max_connections`, or lower the server's"
+            "Postgres has no connection left: raise its `max_connections`, or lower this server's"
         }
         "53100" => "Postgres' disk is full",
-        "57014" => "a statement took longer than `statement_timeout`",
-        "55P03" => "a lock was not to be had in time",
-        "40001" | "40P01" => "a transaction has to be tried again",
-        code if ["08", "53", "57", "58"]
+        "57P01" | "57P02" | "57P03" | "57P05" => "Postgres is starting or shutting down",
+        "57P04" => "the database was dropped",
+        "40001" | "40P01" => "somebody else's transaction was in the way",
+        // Another server has changed the tables meanwhile: the statement has to be prepared anew.
+        "0A000" if error.to_string().contains("cached plan") => "a table was changed meanwhile",
+        _ if ["08", "53", "58"]
             .iter()
             .any(|class| code.starts_with(class)) =>
         {
-            "Postgres cannot be reached"
+            "Postgres cannot do it now"
         }
         _ => return None,
     })

@@ -1,7 +1,9 @@
 //! The Redis backends keep the traits' contracts, over real servers: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
 mod broker;
+mod errors;
 mod metrics;
+mod node;
 mod sessions;
 mod tokens;
 

@@ -1,239 +1,135 @@
-//! The log: a table, whose numbers are given out in the order of commits.
+//! The log: a table, a row with its end, and a row with what was deleted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use slimy_rt::{
     NodeId,
     broker::{Audience, BrokerError, HistoryError, Page, Position, Publication},
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
-use tokio::{sync::Mutex, time::timeout};
+use sqlx::{Row as _, postgres::PgRow};
+use tokio::time::sleep;
 
-use super::super::{Postgres, PostgresError, error::unavailable};
+use super::super::{Postgres, PostgresError, connection::Statement};
 use crate::interest::{EVERYONE, buckets_for, buckets_of};
 
 /// The most bytes that a publication may have.
-pub const MAX_PUBLICATION_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_PUBLICATION_BYTES: usize = 16 * 1024 * 1024;
 
-/// Selects where the log ends, and what is given. The server's timeline is a part of the epoch: a restored or promoted one may have lost the log's end.
-macro_rules! select_end {
-    ($more:literal) => {
-        concat!(
-            "SELECT epoch || ltrim(substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), '0') AS epoch, last, trimmed, bytes",
-            $more
-        )
-    };
-}
+/// Of how many bytes of publications a statement is made: less than a message to Postgres can have, and one publication at least.
+const MAX_STATEMENT_BYTES: usize = MAX_PUBLICATION_BYTES;
+/// How many publications are read at once, and of how many bytes: one at least.
+const READ: (i32, i64) = (512, 4 * 1024 * 1024);
+/// How often the log is trimmed, and how many publications go in one transaction.
+const TRIM: (Duration, i32) = (Duration::from_secs(1), 5_000);
 
 /// How much the log keeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
-    pub(super) max_entries: u64,
-    pub(super) max_bytes: u64,
+    pub(super) max_entries: usize,
+    pub(super) max_bytes: usize,
 }
 
 /// The log, seen from one node.
 #[derive(Debug)]
 pub(super) struct Log {
-    postgres: Postgres,
-    retention: Retention,
-    /// Publishing has a connection of its own, so that it is one round trip.
-    publishing: Mutex<Option<PgConnection>>,
-    trimming: Mutex<()>,
+    pub(super) postgres: Postgres,
+    pub(super) retention: Retention,
+    /// Publishing does not wait for the disk.
+    pub(super) relaxed: bool,
 }
 
-/// Where the log ends.
+/// A publication on its way into the log.
+struct Entry {
+    /// Its number among those of the node that publishes it.
+    sequence: Option<i64>,
+    mask: i64,
+    payload: Bytes,
+}
+
+/// A place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct Place {
     pub(super) epoch: String,
-    pub(super) number: u64,
+    pub(super) number: i64,
 }
 
-impl End {
+impl Place {
     pub(super) fn position(&self) -> Position {
-        Position::at(&self.epoch, self.number)
+        position(&self.epoch, self.number)
     }
 }
 
-/// What was read of the log at one moment.
+/// What was read at one moment.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) end: End,
-    pub(super) trimmed: u64,
+    /// Where the log ends.
+    pub(super) end: Place,
+    /// What is behind this number is all there.
+    pub(super) whole_behind: i64,
     /// The publications, by their numbers.
-    pub(super) entries: Vec<(u64, Bytes)>,
+    pub(super) entries: Vec<(i64, Bytes)>,
     /// Up to where that is all.
-    pub(super) complete_to: u64,
+    pub(super) complete_to: i64,
 }
 
 impl Log {
-    pub(super) fn new(postgres: Postgres, retention: Retention) -> Self {
-        Self {
-            postgres,
-            retention,
-            publishing: Mutex::default(),
-            trimming: Mutex::default(),
-        }
-    }
-
-    /// Puts a node's publications into the log, all of them or none, and says where it ends. Those of its own that are in it already stay as they are.
+    /// Puts a node's publications into the log, in order. Those of its own that are in it already stay as they are.
     pub(super) async fn publish(
-        self: &Arc<Self>,
+        &self,
         node: &NodeId,
         batch: &[Arc<Publication>],
-    ) -> Result<End, BrokerError> {
-        let mut payloads = Vec::with_capacity(batch.len());
-        let mut buckets = Vec::with_capacity(batch.len());
-        let mut sequences = Vec::with_capacity(batch.len());
+    ) -> Result<(), BrokerError> {
+        let mut entries = Vec::with_capacity(batch.len());
         for publication in batch {
             let bytes = publication.to_bytes()?;
-            if bytes.len() > MAX_PUBLICATION_BYTES || bytes.len() as u64 > self.retention.max_bytes
-            {
+            if bytes.len() > MAX_PUBLICATION_BYTES.min(self.retention.max_bytes) {
                 let text = format!(
-                    "a publication of {} bytes is larger than the log in Postgres takes: {MAX_PUBLICATION_BYTES}, and no more than `max_bytes`",
+                    "a publication of {} bytes is larger than Postgres' log takes: {MAX_PUBLICATION_BYTES}, and no more than `max_bytes`",
                     bytes.len()
                 );
                 return Err(BrokerError::Invalid(text.into()));
             }
-            payloads.push(bytes.to_vec());
-            buckets.push(buckets_for(&publication.audience).cast_signed());
-            let own = publication.id.as_ref().filter(|(n, _)| n == node);
-            sequences.push(own.map(|(_, sequence)| sequence.cast_signed()));
+            let own = publication.id.as_ref().filter(|(of, _)| of == node);
+            entries.push(Entry {
+                sequence: own.map(|(_, sequence)| sequence.cast_signed()),
+                mask: buckets_for(&publication.audience).cast_signed(),
+                payload: bytes,
+            });
         }
-        let (end, is_full) = self.append(node, &sequences, &payloads, &buckets).await?;
-        if is_full {
-            self.trim_beside();
+        let mut rest = entries.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|entry| {
+                bytes += entry.payload.len();
+                bytes <= MAX_STATEMENT_BYTES
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            let sequences: Vec<Option<i64>> = now.iter().map(|entry| entry.sequence).collect();
+            let masks: Vec<i64> = now.iter().map(|entry| entry.mask).collect();
+            let payloads: Vec<&[u8]> = now.iter().map(|entry| &entry.payload[..]).collect();
+            let publish = sqlx::query("SELECT publish($1, $2, $3, $4, $5)");
+            let publish = publish.bind(node.as_str()).bind(sequences);
+            let publish = publish.bind(masks).bind(payloads).bind(self.relaxed);
+            self.postgres.execute(publish).await?;
+            rest = later;
         }
-        Ok(end)
+        Ok(())
     }
 
-    /// Where the log ends; a log is begun if there is none.
-    pub(super) async fn end(&self) -> Result<End, BrokerError> {
-        Ok(self.append(&NodeId::random(), &[], &[], &[]).await?.0)
+    /// Where the log ends.
+    pub(super) async fn end(&self) -> Result<Place, PostgresError> {
+        Ok(self.read(i64::MAX, 0, i64::MAX).await?.end)
     }
 
-    async fn append(
-        &self,
-        node: &NodeId,
-        sequences: &[Option<i64>],
-        payloads: &[Vec<u8>],
-        buckets: &[i64],
-    ) -> Result<(End, bool), PostgresError> {
-        self.postgres.ready().await?;
-        let mut publishing = self.publishing.lock().await;
-        // Taken out: a connection whose statement was given up is not used again.
-        let mut connection = match publishing.take() {
-            Some(connection) => connection,
-            None => self.postgres.connect().await?,
-        };
-        let epoch = NodeId::random();
-        let query = sqlx::query(select_end!(" FROM publish($1, $2, $3, $4, $5, $6)"))
-            .bind(node.as_str().as_bytes())
-            .bind(sequences)
-            .bind(payloads)
-            .bind(buckets)
-            .bind(&epoch.as_str()[..8])
-            .bind(self.postgres.channel("log"))
-            .fetch_one(&mut connection);
-        let row = timeout(self.postgres.statement_timeout(), query).await;
-        let row = row.map_err(|_| unavailable("Postgres does not answer in time"))?;
-        let row = self.postgres.seen(row).await?;
-        *publishing = Some(connection);
-        drop(publishing);
-        let (trimmed, bytes) = (number(&row, "trimmed")?, number(&row, "bytes")?);
-        let end = end(&row)?;
-        let Retention {
-            max_entries,
-            max_bytes,
-        } = self.retention;
-        // A tenth more than allowed, so that trimming is worth its while.
-        let is_full = end.number - trimmed > max_entries + max_entries / 10 || bytes > max_bytes;
-        Ok((end, is_full))
-    }
-
-    /// Trims the log, unless that is being done.
-    fn trim_beside(self: &Arc<Self>) {
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(_alone) = this.trimming.try_lock() else {
-                return;
-            };
-            if let Err(error) = this.trim().await {
-                tracing::warn!(error = %error, "the log in Postgres was not trimmed");
-            }
-        });
-    }
-
-    /// Takes out what is beyond the bounds, piece by piece.
-    async fn trim(&self) -> Result<(), PostgresError> {
-        let (entries, bytes) = (
-            self.retention.max_entries.cast_signed(),
-            (self.retention.max_bytes / 10 * 9).cast_signed(),
-        );
+    async fn read(&self, after: i64, buckets: u64, to: i64) -> Result<Reading, PostgresError> {
         loop {
-            let more: bool = self
-                .postgres
-                .run(|connection| {
-                    let query = sqlx::query_scalar("SELECT trim_log($1, $2)")
-                        .bind(entries)
-                        .bind(bytes);
-                    Box::pin(query.fetch_one(connection))
-                })
-                .await?;
-            if !more {
-                return Ok(());
+            let rows = self.postgres.rows(reading(after, buckets, to)).await?;
+            if let Some(reading) = Reading::new(&rows, to)? {
+                return Ok(reading);
             }
+            self.postgres.execute(new_epoch()).await?;
         }
-    }
-
-    /// What the log has behind a number for these buckets; `None` when there is no log.
-    pub(super) async fn read(
-        &self,
-        connection: &mut PgConnection,
-        buckets: u64,
-        after: u64,
-        to: Option<u64>,
-        count: usize,
-    ) -> Result<Option<Reading>, PostgresError> {
-        // One statement, and so one moment.
-        let sql = select_end!(
-            ", l.id, l.payload FROM log_end LEFT JOIN LATERAL (\
-             SELECT id, payload FROM log WHERE id > $1 AND id <= $2 AND buckets & $3 <> 0 ORDER BY id LIMIT $4) l ON true ORDER BY l.id"
-        );
-        let query = sqlx::query(sql)
-            .bind(after.cast_signed())
-            .bind(to.unwrap_or(i64::MAX as u64).cast_signed())
-            .bind(buckets.cast_signed())
-            .bind(count as i64)
-            .fetch_all(connection);
-        let rows = timeout(self.postgres.statement_timeout(), query).await;
-        let rows = rows.map_err(|_| unavailable("Postgres does not answer in time"))?;
-        let rows = self.postgres.seen(rows).await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let (end, trimmed) = (end(first)?, number(first, "trimmed")?);
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if let Some(id) = row.try_get::<Option<i64>, _>("id")? {
-                entries.push((
-                    id.cast_unsigned(),
-                    Bytes::from(row.try_get::<Vec<u8>, _>("payload")?),
-                ));
-            }
-        }
-        let all = to.unwrap_or(end.number).min(end.number);
-        let complete_to = match entries.last() {
-            Some((last, _)) if entries.len() >= count => *last,
-            _ => all,
-        };
-        Ok(Some(Reading {
-            end,
-            trimmed,
-            entries,
-            complete_to,
-        }))
     }
 
     pub(super) async fn history(
@@ -244,12 +140,15 @@ impl Log {
         max: usize,
     ) -> Result<Page, HistoryError> {
         let gone = || HistoryError::Gone;
+        let number = |position: &Position| {
+            let (epoch, number) = position.parts()?;
+            Some((epoch.to_owned(), i64::try_from(number).ok()?))
+        };
         let ((epoch, after), (to_epoch, to)) = (
-            after.parts().ok_or_else(gone)?,
-            to.parts().ok_or_else(gone)?,
+            number(after).ok_or_else(gone)?,
+            number(to).ok_or_else(gone)?,
         );
-        let is_possible = after.max(to) <= i64::MAX as u64;
-        if epoch != to_epoch || !is_possible {
+        if epoch != to_epoch {
             return Err(HistoryError::Gone);
         }
         let buckets = if audience.rooms.is_empty() {
@@ -257,22 +156,20 @@ impl Log {
         } else {
             buckets_of(&audience.rooms) | 1 << EVERYONE
         };
-        let count = max.clamp(16, 512);
         let mut page = Page {
             publications: Vec::new(),
             complete: false,
         };
         let mut at = after;
         loop {
-            let reading = self
-                .read_once(buckets, at, to, count)
-                .await
-                .map_err(BrokerError::from)?;
-            let reading = reading.filter(|reading| {
-                let end = &reading.end;
-                end.epoch == epoch && to.max(after) <= end.number && reading.trimmed <= at
-            });
-            let reading = reading.ok_or_else(gone)?;
+            let reading = self.read(at, buckets, to).await;
+            let reading = reading.map_err(BrokerError::from)?;
+            let is_there = reading.end.epoch == epoch
+                && to.max(after) <= reading.end.number
+                && reading.whole_behind <= at;
+            if !is_there {
+                return Err(HistoryError::Gone);
+            }
             for (number, bytes) in &reading.entries {
                 let publication = Publication::from_bytes(bytes)?;
                 if !publication.audience.concerns(&audience.rooms) {
@@ -281,8 +178,8 @@ impl Log {
                 if page.publications.len() == max {
                     return Ok(page);
                 }
-                page.publications
-                    .push((Position::at(epoch, *number), publication.into()));
+                let position = position(&epoch, *number);
+                page.publications.push((position, publication.into()));
             }
             at = reading.complete_to;
             if at >= to {
@@ -292,32 +189,93 @@ impl Log {
         }
     }
 
-    async fn read_once(
-        &self,
-        buckets: u64,
-        after: u64,
-        to: u64,
-        count: usize,
-    ) -> Result<Option<Reading>, PostgresError> {
-        self.postgres.ready().await?;
-        let mut connection = self.postgres.pool().acquire().await?;
-        let read = self
-            .read(&mut connection, buckets, after, Some(to), count)
-            .await;
-        if read.is_err() {
-            connection.close_on_drop();
+    /// Deletes what is too much, again and again.
+    pub(super) async fn keep_trimmed(&self) {
+        let most = |bound: usize| i64::try_from(bound).unwrap_or(i64::MAX);
+        loop {
+            sleep(TRIM.0).await;
+            loop {
+                let trim = sqlx::query("SELECT trim_log($1, $2, $3) >= $3");
+                let trim = trim.bind(most(self.retention.max_entries));
+                let trim = trim.bind(most(self.retention.max_bytes)).bind(TRIM.1);
+                match self.postgres.row(trim).await {
+                    Ok(Some(row)) if row.try_get(0).unwrap_or(false) => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "the log could not be trimmed");
+                        break;
+                    }
+                }
+            }
         }
-        read
     }
 }
 
-fn end(row: &PgRow) -> Result<End, PostgresError> {
-    Ok(End {
-        epoch: row.try_get("epoch")?,
-        number: number(row, "last")?,
-    })
+/// Reads the next publications in these buckets behind `after` and up to `to`; [`Reading::new`] makes sense of the rows.
+pub(super) fn reading(after: i64, buckets: u64, to: i64) -> Statement<'static> {
+    let read = sqlx::query(
+        "WITH place AS MATERIALIZED (
+           SELECT e.epoch, e.copy = log_copy(e.relaxed) AS is_current, e.last, greatest(e.begun, t.last) AS whole_behind
+           FROM log_end e, log_trimmed t
+         )
+         SELECT p.epoch, p.is_current, p.last, p.whole_behind, l.found, l.id, l.payload
+         FROM place p LEFT JOIN LATERAL (
+           SELECT id, payload, count(*) OVER () AS found, sum(size) OVER (ORDER BY id) - size AS before
+           FROM (
+             SELECT id, payload, size FROM log
+             WHERE id > $1 AND id <= least($3, p.last) AND mask & $2 <> 0
+             ORDER BY id LIMIT $4
+           ) AS next
+         ) AS l ON l.before < $5
+         ORDER BY l.id",
+    );
+    read.bind(after)
+        .bind(buckets.cast_signed())
+        .bind(to)
+        .bind(READ.0)
+        .bind(READ.1)
 }
 
-fn number(row: &PgRow, name: &str) -> Result<u64, PostgresError> {
-    Ok(row.try_get::<i64, _>(name)?.cast_unsigned())
+/// Begins a new epoch, if the log is another one than the epoch's.
+pub(super) fn new_epoch() -> Statement<'static> {
+    sqlx::query("SELECT begin_epoch(false)")
+}
+
+impl Reading {
+    /// What the rows say. `None`: the log was lost, and has no epoch of its own yet.
+    pub(super) fn new(rows: &[PgRow], to: i64) -> Result<Option<Self>, PostgresError> {
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        if !first.try_get::<bool, _>(1)? {
+            return Ok(None);
+        }
+        let end = Place {
+            epoch: first.try_get(0)?,
+            number: first.try_get(2)?,
+        };
+        let mut reading = Self {
+            whole_behind: first.try_get(3)?,
+            entries: Vec::with_capacity(rows.len()),
+            complete_to: to.min(end.number),
+            end,
+        };
+        let found: Option<i64> = first.try_get(4)?;
+        for row in rows {
+            if let Some(number) = row.try_get(5)? {
+                let payload: Vec<u8> = row.try_get(6)?;
+                reading.entries.push((number, payload.into()));
+            }
+        }
+        let read = i64::try_from(reading.entries.len()).unwrap_or(i64::MAX);
+        let is_cut = read >= i64::from(READ.0) || found.is_some_and(|found| read < found);
+        if let Some((last, _)) = reading.entries.last().filter(|_| is_cut) {
+            reading.complete_to = *last;
+        }
+        Ok(Some(reading))
+    }
+}
+
+fn position(epoch: &str, number: i64) -> Position {
+    Position::at(epoch, number.unsigned_abs())
 }

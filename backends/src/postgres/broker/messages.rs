@@ -1,4 +1,4 @@
-//! Requests between nodes and their answers: rows of a table, which each node takes out as they come for it.
+//! Requests between nodes and their answers: rows of a table, of which each node deletes its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,34 +6,50 @@ use slimy_rt::{
     NodeId,
     broker::{BrokerError, BrokerEvents, Expected, Reply, ReplySink, Request},
 };
-use sqlx::Row;
-use tokio::time::sleep;
+use sqlx::{Row as _, postgres::PgRow};
+use tokio::{sync::Mutex, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::super::{Postgres, PostgresError};
+use super::super::{Postgres, PostgresError, error::unavailable, listener::Listener};
 use crate::open_requests::OpenRequests;
+
+/// How many messages may wait for a node; further ones do not get to it.
+pub const MAX_INBOX: i32 = 4_096;
+/// The most bytes of a request or an answer, as JSON.
+pub const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a node says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// After what time a node that says nothing is gone, in seconds.
+/// After how many seconds a node that says nothing is gone.
 const GONE: f64 = 6.0;
-/// For how long a message is kept that nobody takes out, in seconds.
-const MESSAGE_KEPT: f64 = 60.0;
-/// How many messages are taken out at once.
-const MESSAGES: i64 = 64;
-/// After what time a node that published nothing has nothing to publish again, in seconds.
-const PUBLISHED_KEPT: f64 = 3_600.0;
-/// The most messages that may wait for one node; a request that finds more does not ask it.
-pub const MAX_WAITING_MESSAGES: i64 = 4_096;
+/// How many messages are read at once, and of how many bytes: one at least.
+const READ: (i32, i64) = (64, 8 * 1024 * 1024);
 
 /// This node's side of the conversation.
 #[derive(Debug)]
 pub(super) struct Messages {
     postgres: Postgres,
     node: NodeId,
+    /// Tells this process from another one that uses the same name.
+    process: NodeId,
     open: OpenRequests,
+    /// The messages that were dealt with, and may still be there.
+    handled: Mutex<Vec<i64>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// The channels on which it rings.
+#[derive(Debug)]
+pub(super) struct Bells {
+    pub(super) log: String,
+    pub(super) inbox: String,
+}
+
+impl Bells {
+    pub(super) fn each(&self) -> [&str; 2] {
+        [&self.log, &self.inbox]
+    }
 }
 
 impl Messages {
@@ -41,7 +57,9 @@ impl Messages {
         Self {
             postgres,
             node,
+            process: NodeId::random(),
             open: OpenRequests::default(),
+            handled: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -51,80 +69,56 @@ impl Messages {
         &self.node
     }
 
+    pub(super) async fn bells(&self) -> Result<Bells, PostgresError> {
+        let own = sqlx::query("SELECT bell_of($1)").bind(self.node.as_str());
+        let row = self.postgres.row(own).await?;
+        let row = row.ok_or_else(|| unavailable("Postgres answered nothing"))?;
+        Ok(Bells {
+            log: format!("{}:log", self.postgres.config().schema),
+            inbox: row.try_get(0)?,
+        })
+    }
+
     /// Registers this node, whose name must be free.
     pub(super) async fn join(&self) -> Result<(), BrokerError> {
-        let node = self.node.as_str().as_bytes().to_vec();
-        let is_free = self
-            .postgres
-            .run(move |connection| {
-                let sql = "WITH gone AS (DELETE FROM nodes WHERE seen < now() - make_interval(secs => $2) RETURNING node) \
-                           INSERT INTO nodes (node) SELECT $1 WHERE NOT EXISTS (SELECT FROM nodes WHERE node = $1 AND node NOT IN (SELECT node FROM gone)) \
-                           ON CONFLICT (node) DO UPDATE SET seen = now()";
-                Box::pin(async move { sqlx::query(sql).bind(node).bind(GONE).execute(connection).await })
-            })
-            .await?
-            .rows_affected();
-        if is_free == 0 {
+        if self.register().await?.is_empty() {
             let text = format!("the node id {} is taken", self.node);
             return Err(BrokerError::Invalid(text.into()));
         }
         Ok(())
     }
 
+    /// Says that this node is there, and gives all that are.
+    async fn register(&self) -> Result<Vec<NodeId>, PostgresError> {
+        let register = sqlx::query("SELECT register($1, $2, make_interval(secs => $3))");
+        let register = register.bind(self.node.as_str());
+        let register = register.bind(self.process.as_str()).bind(GONE);
+        nodes(&self.postgres.rows(register).await?)
+    }
+
     /// Says again and again that this node is there, and gives requests up to nodes that are not.
     pub(super) async fn keep_registered(&self) {
         loop {
             sleep(HEARTBEAT).await;
-            match self.heartbeat().await {
+            match self.register().await {
                 Ok(nodes) => self.open.only(&nodes),
                 Err(error) => {
                     // Nobody answers through an engine that is away.
                     tracing::debug!(%error, "a heartbeat was not taken");
-                    self.open.give_up();
+                    self.give_up();
                 }
             }
         }
-    }
-
-    /// Sweeps what nobody wants any more too, since somebody has to.
-    async fn heartbeat(&self) -> Result<Vec<NodeId>, PostgresError> {
-        let node = self.node.as_str().as_bytes().to_vec();
-        let rows = self
-            .postgres
-            .run(move |connection| {
-                Box::pin(async move {
-                    sqlx::query("INSERT INTO nodes (node) VALUES ($1) ON CONFLICT (node) DO UPDATE SET seen = now()").bind(node).execute(&mut *connection).await?;
-                    sqlx::query("DELETE FROM nodes WHERE seen < now() - make_interval(secs => $1)").bind(GONE).execute(&mut *connection).await?;
-                    sqlx::query("DELETE FROM messages WHERE sent < now() - make_interval(secs => $1)").bind(MESSAGE_KEPT).execute(&mut *connection).await?;
-                    sqlx::query("DELETE FROM published WHERE seen < now() - make_interval(secs => $1)").bind(PUBLISHED_KEPT).execute(&mut *connection).await?;
-                    sqlx::query("DELETE FROM states WHERE expires < now()").execute(&mut *connection).await?;
-                    sqlx::query("SELECT node FROM nodes").fetch_all(connection).await
-                })
-            })
-            .await?;
-        Ok(rows.iter().filter_map(|row| name(row, "node")).collect())
     }
 
     /// Takes this node out of the register.
     pub(super) async fn leave(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.open.give_up();
-        let node = self.node.as_str().as_bytes().to_vec();
-        let left = self.postgres.run(move |connection| {
-            Box::pin(async move {
-                sqlx::query("DELETE FROM nodes WHERE node = $1")
-                    .bind(&node)
-                    .execute(&mut *connection)
-                    .await?;
-                sqlx::query("DELETE FROM messages WHERE node = $1")
-                    .bind(&node)
-                    .execute(connection)
-                    .await
-            })
-        });
+        self.give_up();
+        let leave = sqlx::query("SELECT unregister($1)").bind(self.node.as_str());
         // Otherwise its time runs out by itself.
-        if let Err(error) = left.await {
+        if let Err(error) = self.postgres.execute(leave).await {
             tracing::debug!(%error, "a node could not take its leave");
         }
         self.tasks.wait().await;
@@ -135,82 +129,79 @@ impl Messages {
         request: &Request,
         replies: ReplySink,
     ) -> Result<Expected, BrokerError> {
-        let body =
-            serde_json::to_vec(request).map_err(|e| BrokerError::Invalid(e.to_string().into()))?;
-        let id = self.open.begin(replies)?;
-        let (node, channel, request) = (
-            self.node.as_str().as_bytes().to_vec(),
-            self.postgres.channel("log"),
-            id.clone(),
-        );
-        let asked = self
-            .postgres
-            .run(move |connection| {
-                let sql = "WITH asked AS (INSERT INTO messages (node, kind, sender, request, body) \
-                           SELECT node, 'request', $1, $2, $3 FROM nodes WHERE node <> $1 AND seen >= now() - make_interval(secs => $4) \
-                           AND (SELECT count(*) FROM messages m WHERE m.node = nodes.node) < $6 RETURNING node) \
-                           SELECT node, pg_notify($5, 'm') FROM asked";
-                let query = sqlx::query(sql).bind(node).bind(request).bind(body).bind(GONE).bind(channel).bind(MAX_WAITING_MESSAGES);
-                Box::pin(query.fetch_all(connection))
-            })
-            .await;
-        match asked {
-            Ok(rows) => Ok(self.open.asked(
-                &id,
-                rows.iter().filter_map(|row| name(row, "node")).collect(),
-            )),
-            Err(error) => {
-                self.open.abandon(&id);
-                Err(error.into())
-            }
+        let body = serde_json::to_vec(request);
+        let body = body.map_err(|error| BrokerError::Invalid(error.to_string().into()))?;
+        if body.len() > MAX_MESSAGE_BYTES {
+            let text = format!(
+                "a request to other nodes has at most {MAX_MESSAGE_BYTES} bytes, not {}",
+                body.len()
+            );
+            return Err(BrokerError::Invalid(text.into()));
         }
+        let id = self.open.begin(replies)?;
+        let ask = sqlx::query("SELECT ask($1, $2, $3, make_interval(secs => $4), $5)");
+        let ask = ask.bind(self.node.as_str()).bind(&id);
+        let ask = ask.bind(body).bind(GONE).bind(MAX_INBOX);
+        let asked = self.postgres.rows(ask).await;
+        let asked = asked.and_then(|rows| nodes(&rows));
+        let asked = asked.inspect_err(|_| self.open.abandon(&id))?;
+        Ok(self.open.asked(&id, asked))
     }
 
-    /// Takes out what is for this node and deals with it; says whether there may be more.
-    pub(super) async fn take(
+    /// Deals with the next messages, deletes those before, and says whether there may be more.
+    pub(super) async fn read(
         self: &Arc<Self>,
+        listener: &mut Listener,
         events: &Arc<dyn BrokerEvents>,
     ) -> Result<bool, PostgresError> {
-        let node = self.node.as_str().as_bytes().to_vec();
-        let mut rows = self
-            .postgres
-            .run(move |connection| {
-                let sql = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE node = $1 ORDER BY id LIMIT $2) \
-                           RETURNING id, kind, sender, request, body";
-                Box::pin(sqlx::query(sql).bind(node).bind(MESSAGES).fetch_all(connection))
-            })
-            .await?;
-        rows.sort_by_key(|row| row.get::<i64, _>("id"));
+        let mut handled = self.handled.lock().await;
+        let read = sqlx::query(
+            "WITH handled AS (DELETE FROM messages WHERE id = ANY ($2))
+             SELECT id, from_node, request, is_answer, body FROM (
+               SELECT *, sum(length(body)) OVER (ORDER BY id) - length(body) AS before FROM (
+                 SELECT * FROM messages WHERE to_node = $1 AND id <> ALL ($2) ORDER BY id LIMIT $3
+               ) AS next
+             ) AS next
+             WHERE coalesce(before, 0) < $4
+             ORDER BY id",
+        );
+        let read = read.bind(self.node.as_str()).bind(&*handled);
+        let rows = listener.rows(read.bind(READ.0).bind(READ.1)).await?;
+        handled.clear();
         for row in &rows {
-            let (kind, id): (String, String) = (row.try_get("kind")?, row.try_get("request")?);
-            let body: Option<Vec<u8>> = row.try_get("body")?;
-            let Some(from) = name(row, "sender") else {
-                continue;
-            };
-            self.message(&kind, from, id, body.as_deref(), events).await;
+            handled.push(row.try_get(0)?);
+            self.message(row, events).await?;
         }
-        Ok(rows.len() as i64 == MESSAGES)
+        Ok(!rows.is_empty())
     }
 
     async fn message(
         self: &Arc<Self>,
-        kind: &str,
-        from: NodeId,
-        id: String,
-        body: Option<&[u8]>,
+        row: &PgRow,
         events: &Arc<dyn BrokerEvents>,
-    ) {
-        if kind != "request" {
+    ) -> Result<(), PostgresError> {
+        let (from, id): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+        let (is_answer, body): (bool, Option<&[u8]>) = (row.try_get(3)?, row.try_get(4)?);
+        let Ok(from) = NodeId::parse(from) else {
+            return Ok(());
+        };
+        if is_answer {
             let reply = body.and_then(|body| serde_json::from_slice(body).ok());
-            return self.open.answered(&from, &id, reply).await;
+            self.open.answered(&from, id, reply).await;
+            return Ok(());
         }
         match body.map(serde_json::from_slice) {
-            Some(Ok(request)) => events.request(request, self.answering(from, id)),
+            Some(Ok(request)) => {
+                let replies = self.answering(from, id.to_owned());
+                events.request(request, replies);
+            }
             _ => {
                 tracing::warn!(node = %from, "a request of another node cannot be read: it may be of another version");
-                self.tasks.spawn(Arc::clone(self).send(from, id, None));
+                self.tasks
+                    .spawn(Arc::clone(self).answer(from, id.to_owned(), None));
             }
         }
+        Ok(())
     }
 
     /// Where another node's request is answered: the first answer goes to it, or that there is none.
@@ -222,34 +213,32 @@ impl Messages {
             let answer = async {
                 let reply = replies.recv().await;
                 drop(replies);
-                this.send(to, id, reply).await;
+                this.answer(to, id, reply).await;
             };
+            // A node that stops answers nobody: the others see that it is gone.
             let _ = stop.run_until_cancelled(answer).await;
         });
         sink
     }
 
-    async fn send(self: Arc<Self>, to: NodeId, id: String, reply: Option<Reply>) {
+    async fn answer(self: Arc<Self>, to: NodeId, id: String, reply: Option<Reply>) {
         let body = match reply.as_ref().map(serde_json::to_vec).transpose() {
-            Ok(body) => body,
+            Ok(body) => body.filter(|body| {
+                let fits = body.len() <= MAX_MESSAGE_BYTES;
+                if !fits {
+                    tracing::error!(bytes = body.len(), most = MAX_MESSAGE_BYTES, node = %to, "an answer to another node is too large");
+                }
+                fits
+            }),
             Err(error) => {
                 tracing::error!(%error, "an answer to another node cannot be written");
                 None
             }
         };
-        let (node, sender, channel) = (
-            to.as_str().as_bytes().to_vec(),
-            self.node.as_str().as_bytes().to_vec(),
-            self.postgres.channel("log"),
-        );
-        let sent = self.postgres.run(move |connection| {
-            let sql = "WITH sent AS (INSERT INTO messages (node, kind, sender, request, body) VALUES ($1, 'reply', $2, $3, $4) RETURNING id) \
-                       SELECT pg_notify($5, 'm') FROM sent";
-            let query = sqlx::query(sql).bind(node).bind(sender).bind(id).bind(body).bind(channel);
-            Box::pin(query.execute(connection))
-        });
+        let answer = sqlx::query("SELECT answer($1, $2, $3, $4)");
+        let answer = answer.bind(to.as_str()).bind(self.node.as_str());
         // Whoever asked gives up when this node is gone, or in time.
-        if let Err(error) = sent.await {
+        if let Err(error) = self.postgres.execute(answer.bind(id).bind(body)).await {
             tracing::warn!(%error, node = %to, "an answer did not get to the node that asked");
         }
     }
@@ -260,7 +249,10 @@ impl Messages {
     }
 }
 
-fn name(row: &sqlx::postgres::PgRow, column: &str) -> Option<NodeId> {
-    let bytes: Vec<u8> = row.try_get(column).ok()?;
-    NodeId::parse(std::str::from_utf8(&bytes).ok()?).ok()
+fn nodes(rows: &[PgRow]) -> Result<Vec<NodeId>, PostgresError> {
+    let mut nodes = Vec::with_capacity(rows.len());
+    for row in rows {
+        nodes.extend(NodeId::parse(row.try_get(0)?).ok());
+    }
+    Ok(nodes)
 }

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use redis::{Value, aio::MultiplexedConnection};
+use redis::Value;
 use slimy_rt::broker::{BrokerEvents, Delivered, Health, Position, Publication};
 use tokio::{sync::Notify, time::sleep};
 
 use super::{
-    super::{Redis, RedisError},
+    super::{Redis, RedisError, stream::Connection},
     log::{End, Log, Reading},
     messages::{Messages, message_to},
 };
@@ -86,7 +86,7 @@ pub(super) async fn wake(
 
 impl Reader {
     /// Reads for ever, on this connection first.
-    pub(super) async fn run(mut self, connection: MultiplexedConnection) {
+    pub(super) async fn run(mut self, connection: Connection) {
         let mut connection = Some(connection);
         let (mut backoff, mut count) = (Backoff::new(), COUNT.1);
         let mut heard = "0-0".to_owned();
@@ -105,7 +105,7 @@ impl Reader {
     /// Reads until something fails.
     async fn follow(
         &mut self,
-        connection: &mut Option<MultiplexedConnection>,
+        connection: &mut Option<Connection>,
         backoff: &mut Backoff,
         count: &mut usize,
         heard: &mut String,
