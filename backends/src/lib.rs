@@ -6,6 +6,7 @@
 //! | feature | module | needs |
 //! |---|---|---|
 //! | `memory` (default) | [`memory`] | nothing: it lives and ends with the process |
+//! | `postgres` | [`postgres`] | Postgres 13 or later |
 //! | `redis` | [`redis`] | Redis 6.2 or later |
 //!
 //! ```
@@ -26,11 +27,17 @@
 //! [`RoomBroker`]: slimy_rt::broker::RoomBroker
 //! [`MetricsSource`]: slimy_rt::metrics::MetricsSource
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod backoff;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis"))]
+mod credential;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod interest;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod open_requests;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;

@@ -1,5 +1,6 @@
 //! Who is connecting: the [`Authenticator`] trait, what it is given and what it answers.
 
+mod cookie;
 mod handshake;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -9,6 +10,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+#[cfg(fuzzing)]
+pub use self::cookie::jwt_cookie;
 pub use self::handshake::{Handshake, HandshakeBuilder};
 #[cfg(feature = "jwt")]
 pub use self::jwt::*;

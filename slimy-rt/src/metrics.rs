@@ -4,14 +4,15 @@ mod process;
 #[cfg(feature = "uploads")]
 mod uploads;
 
-use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc};
+use std::{collections::BTreeMap, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 pub use self::process::ProcessMetrics;
 #[cfg(feature = "uploads")]
 pub use self::uploads::{MAX_UPLOAD_ENTRIES, MAX_UPLOAD_GUILDS, UploadDirectory};
-use crate::GuildId;
+use crate::{GuildId, NodeId};
 
 /// Answers how some part of the system is doing. Several sources are merged; one that fails is named and is not fatal.
 ///
@@ -112,6 +113,41 @@ pub struct Uploads {
     pub today: u64,
     /// Per guild.
     pub by_guild: BTreeMap<GuildId, u64>,
+}
+
+/// What one node of several says of itself, for the others to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct NodeSample {
+    /// The node.
+    pub id: NodeId,
+    /// Its clients now.
+    pub connections: u64,
+    /// The rooms that have members there now.
+    pub rooms: u64,
+    /// Chat messages that it accepted since it started.
+    pub messages: u64,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// Its process's memory in RAM, in bytes, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident: Option<u64>,
+}
+
+impl NodeSample {
+    /// A node that has just started.
+    #[must_use]
+    pub fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            connections: 0,
+            rooms: 0,
+            messages: 0,
+            uptime: Duration::ZERO,
+            resident: None,
+        }
+    }
 }
 
 /// Why there is no sample.

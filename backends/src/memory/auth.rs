@@ -3,11 +3,12 @@
 use std::{collections::HashMap, fmt, time::SystemTime};
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 use slimy_rt::{
     TokenId,
     auth::{AuthError, Authenticator, Handshake, Identity},
 };
+
+use crate::credential::{bearer, hash, hex};
 
 /// The shortest token that is accepted, in bytes: shorter ones can be guessed.
 pub const MIN_TOKEN_BYTES: usize = 16;
@@ -89,7 +90,7 @@ impl Authenticator for StaticTokens {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
         let identity = self
             .identities
-            .get(&hash(sent(handshake)?))
+            .get(&hash(bearer(handshake)?))
             .ok_or_else(|| AuthError::Invalid("no such token".into()))?;
         match identity.expires_at {
             Some(end) if end <= SystemTime::now() => Err(AuthError::Expired),
@@ -104,34 +105,6 @@ impl fmt::Debug for StaticTokens {
             .field("tokens", &self.identities.len())
             .finish()
     }
-}
-
-/// The token that was sent. The scheme's name is case-insensitive (RFC 9110, section 11.1); another scheme is no token.
-fn sent(handshake: &Handshake) -> Result<&str, AuthError> {
-    let mut bearers = handshake
-        .headers(&http::header::AUTHORIZATION)
-        .filter_map(|header| {
-            let (scheme, token) = header.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-    let header = bearers.next();
-    let payload = handshake.auth()["token"].as_str();
-    match (header, payload) {
-        _ if bearers.next().is_some() => Err(AuthError::Invalid("two bearer headers".into())),
-        (Some(header), Some(payload)) if header != payload => Err(AuthError::Invalid(
-            "the header and the payload hold different tokens".into(),
-        )),
-        (Some(token), _) | (None, Some(token)) => Ok(token),
-        (None, None) => Err(AuthError::Missing),
-    }
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -70,17 +70,6 @@ struct Scripts {
     watch: Script,
 }
 
-/// A script that tells a change.
-macro_rules! telling {
-    ($file:literal) => {
-        redis::Script::new(concat!(
-            include_str!("scripts/changes.lua"),
-            include_str!($file)
-        ))
-    };
-}
-pub(super) use telling;
-
 impl RedisSessionStore {
     /// The store of that server and prefix. Nothing connects yet.
     #[must_use]
@@ -90,12 +79,12 @@ impl RedisSessionStore {
             denied: denied_key(redis),
             changes: changes_key(redis),
             scripts: Scripts {
-                save: telling!("scripts/save.lua"),
-                delete: telling!("scripts/delete.lua"),
+                save: super::telling!("scripts/save.lua"),
+                delete: super::telling!("scripts/delete.lua"),
                 list: Script::new(include_str!("scripts/list.lua")),
-                deny: telling!("scripts/deny.lua"),
+                deny: super::telling!("scripts/deny.lua"),
                 claim: Script::new(include_str!("scripts/claim.lua")),
-                watch: telling!("scripts/watch.lua"),
+                watch: super::telling!("scripts/watch.lua"),
             },
             redis: redis.clone(),
         }))

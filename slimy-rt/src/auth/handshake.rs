@@ -1,6 +1,7 @@
 //! What a client sent when it connected, as much as an authenticator may want, copied into one small block.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -8,6 +9,8 @@ use std::{
 
 use http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
+
+use super::{AuthError, cookie};
 
 /// What a client sent to connect: the HTTP request's headers and query, where it came from, and the payload of its
 /// CONNECT packet.
@@ -83,6 +86,17 @@ impl Handshake {
         let is_it = move |n: &HeaderName| n.as_str().eq_ignore_ascii_case(name.as_ref());
         let headers = self.request.headers.iter();
         headers.filter_map(move |(n, value)| is_it(n).then_some(&**value))
+    }
+
+    /// The value of the only cookie of that name, URL-decoded: a token, for instance.
+    ///
+    /// Tolerates what browsers send besides: several `Cookie` headers, spaces, empty pairs, values with `=` or in quotes, and other cookies of any
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`AuthError::Missing`] when there is none or it is empty, [`AuthError::Invalid`] when there are two or it is not UTF-8. The texts hold nothing of it.
+    pub fn cookie(&self, name: &str) -> Result<Cow<'_, str>, AuthError> {
+        cookie::find(self, name)
     }
 
     /// The query string, without the question mark, as it was sent.

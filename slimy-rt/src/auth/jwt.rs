@@ -1,7 +1,6 @@
 //! The JWT-cookie authenticator: a signed token in a cookie, no store.
 
 mod claims;
-mod cookie;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +18,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use self::claims::{MAX_AVATAR_BYTES, MAX_NAME_BYTES};
-#[cfg(fuzzing)]
-pub use self::cookie::jwt_cookie;
-use super::{AuthError, Authenticator, Handshake, Identity, User};
+use super::{AuthError, Authenticator, Handshake, Identity, User, cookie};
 use crate::TokenId;
 
 /// The shortest secret that is accepted, in bytes: HS256 is as strong as its key (RFC 7518, section 3.2).
@@ -298,7 +295,7 @@ impl JwtAuthenticator {
 #[async_trait]
 impl Authenticator for JwtAuthenticator {
     async fn authenticate(&self, handshake: &Handshake) -> Result<Identity, AuthError> {
-        let token = cookie::find(handshake, &self.cookie_name)?;
+        let token = handshake.cookie(&self.cookie_name)?;
         self.verify(&token, SystemTime::now())
     }
 }

@@ -32,7 +32,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many users are looked at at once.
 const CONCURRENT_LOOKS: usize = 32;
 /// How long to wait before watching again; it doubles up to the second while watches end at once.
-const WATCH_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const WATCH_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// The reason in `session:ended` when access was taken away.
 pub(crate) const REVOKED: &str = "revoked";

@@ -1,6 +1,6 @@
 //! The log: streams, each for the rooms of some buckets, with one numbering.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use redis::{Pipeline, Script, Value};
@@ -75,14 +75,15 @@ impl Log {
         }
     }
 
-    /// Puts publications into the log, all of them or none, and says where it ends.
+    /// Puts a node's publications into the log, all of them or none, and says where it ends. Those of its own that are in it already stay as they are.
     pub(super) async fn publish(
         &self,
-        batch: &[impl AsRef<Publication>],
+        node: &NodeId,
+        batch: &[Arc<Publication>],
     ) -> Result<End, BrokerError> {
         let mut entries = Vec::with_capacity(batch.len());
         for publication in batch {
-            let bytes = publication.as_ref().to_bytes()?;
+            let bytes = publication.to_bytes()?;
             if bytes.len() > MAX_PUBLICATION_BYTES.min(self.retention.max_bytes) {
                 let text = format!(
                     "a publication of {} bytes is larger than Redis' log takes: {MAX_PUBLICATION_BYTES}, and no more than `max_bytes`",
@@ -90,29 +91,43 @@ impl Log {
                 );
                 return Err(BrokerError::Invalid(text.into()));
             }
-            entries.push((numbers(buckets_for(&publication.as_ref().audience)), bytes));
+            let own = publication.id.as_ref().filter(|(n, _)| n == node);
+            let sequence = own
+                .map(|(_, sequence)| sequence.to_string())
+                .unwrap_or_default();
+            entries.push((numbers(buckets_for(&publication.audience)), sequence, bytes));
         }
+        Ok(self.append(node, &entries).await?)
+    }
+
+    /// Where the log ends; a log is begun if there is none of this run of the server.
+    pub(super) async fn end(&self) -> Result<End, BrokerError> {
+        Ok(self.append(&NodeId::random(), &[]).await?)
+    }
+
+    async fn append(
+        &self,
+        node: &NodeId,
+        entries: &[(String, String, Bytes)],
+    ) -> Result<End, RedisError> {
         let epoch = NodeId::random();
         let (epoch, number): (String, u64) = self
             .redis
             .script(&self.publish, |call, link| {
-                for key in &self.keys {
+                call.key(&self.keys[0])
+                    .key(self.redis.key(&format!("published:{node}")));
+                for key in &self.keys[1..] {
                     call.key(key);
                 }
                 call.arg(&*link.run).arg(&epoch.as_str()[..10]);
                 call.arg(self.retention.max_entries)
                     .arg(self.retention.max_bytes);
-                for (streams, bytes) in &entries {
-                    call.arg(streams).arg(&bytes[..]);
+                for (streams, sequence, bytes) in entries {
+                    call.arg(streams).arg(sequence).arg(&bytes[..]);
                 }
             })
             .await?;
         Ok(End { epoch, number })
-    }
-
-    /// Where the log ends; a log is begun if there is none of this run of the server.
-    pub(super) async fn end(&self) -> Result<End, BrokerError> {
-        self.publish(&[] as &[std::sync::Arc<Publication>]).await
     }
 
     /// The keys of the streams of these buckets.

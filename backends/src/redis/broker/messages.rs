@@ -1,10 +1,6 @@
 //! Requests between nodes and their answers: each node has an inbox, a stream that it reads beside the log.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Script, Value};
 use slimy_rt::{
@@ -14,7 +10,8 @@ use slimy_rt::{
 use tokio::{runtime::Handle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::super::{Redis, RedisError, lock};
+use super::super::{Redis, RedisError};
+use crate::open_requests::OpenRequests;
 
 /// How often a node says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -24,9 +21,6 @@ const GONE: Duration = Duration::from_secs(6);
 const INBOX_KEPT: Duration = Duration::from_secs(60);
 /// How many messages an inbox may have; the oldest go first.
 pub const MAX_INBOX: usize = 4_096;
-/// How many requests of this node may be under way.
-const MAX_OPEN_REQUESTS: usize = 4_096;
-
 /// This node's side of the conversation.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -34,19 +28,9 @@ pub(super) struct Messages {
     node: NodeId,
     register: Script,
     request: Script,
-    open: Mutex<HashMap<String, Open>>,
+    open: OpenRequests,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-/// A request of this node.
-#[derive(Debug)]
-struct Open {
-    /// Who has not answered; `None` as long as it is not known who was asked.
-    waits_for: Option<HashSet<NodeId>>,
-    /// Who has answered before that was known.
-    early: HashSet<NodeId>,
-    replies: ReplySink,
 }
 
 impl Messages {
@@ -56,10 +40,14 @@ impl Messages {
             node,
             register: Script::new(include_str!("../scripts/register.lua")),
             request: Script::new(include_str!("../scripts/request.lua")),
-            open: Mutex::default(),
+            open: OpenRequests::default(),
             tasks: TaskTracker::new(),
             stop,
         }
+    }
+
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
     }
 
     pub(super) fn inbox(&self) -> String {
@@ -93,7 +81,7 @@ impl Messages {
         loop {
             sleep(HEARTBEAT).await;
             match self.register(false).await {
-                Ok(nodes) => self.only(&nodes),
+                Ok(nodes) => self.open.only(&names(&nodes)),
                 Err(error) => {
                     // Nobody answers through an engine that is away.
                     tracing::debug!(%error, "a heartbeat was not taken");
@@ -129,59 +117,27 @@ impl Messages {
     ) -> Result<Expected, BrokerError> {
         let body =
             serde_json::to_vec(request).map_err(|e| BrokerError::Invalid(e.to_string().into()))?;
-        let id = NodeId::random();
-        {
-            let mut open = lock(&self.open);
-            if open.len() >= MAX_OPEN_REQUESTS {
-                open.retain(|_, request| !request.replies.is_closed());
-            }
-            if open.len() >= MAX_OPEN_REQUESTS {
-                return Err(BrokerError::Unavailable(
-                    "too many requests to other nodes are open".into(),
-                ));
-            }
-            let request = Open {
-                waits_for: None,
-                early: HashSet::new(),
-                replies,
-            };
-            open.insert(id.as_str().to_owned(), request);
-        }
-        let asked: Result<Vec<NodeId>, RedisError> = self
+        let id = self.open.begin(replies)?;
+        let asked: Result<Vec<String>, RedisError> = self
             .redis
             .script(&self.request, |call, _| {
                 call.key(self.redis.key("nodes"));
                 call.arg(self.redis.key("inbox:"))
                     .arg(self.node.as_str())
-                    .arg(id.as_str())
+                    .arg(&id)
                     .arg(body);
                 call.arg(millis(GONE))
                     .arg(millis(INBOX_KEPT))
                     .arg(MAX_INBOX);
             })
-            .await
-            .map(|nodes: Vec<String>| {
-                nodes
-                    .iter()
-                    .filter_map(|node| NodeId::parse(node).ok())
-                    .collect()
-            });
-        let mut open = lock(&self.open);
-        let asked = asked.inspect_err(|_| drop(open.remove(id.as_str())))?;
-        let nodes = asked.len();
-        if let Some(request) = open.get_mut(id.as_str()) {
-            let early = std::mem::take(&mut request.early);
-            let waits_for: HashSet<_> = asked
-                .into_iter()
-                .filter(|node| !early.contains(node))
-                .collect();
-            if waits_for.is_empty() {
-                open.remove(id.as_str());
-            } else {
-                request.waits_for = Some(waits_for);
+            .await;
+        match asked {
+            Ok(nodes) => Ok(self.open.asked(&id, names(&nodes))),
+            Err(error) => {
+                self.open.abandon(&id);
+                Err(error.into())
             }
         }
-        Ok(Expected { nodes })
     }
 
     /// Deals with a message of the inbox.
@@ -220,7 +176,7 @@ impl Messages {
             },
             "reply" => {
                 let reply = field("body").and_then(|body| serde_json::from_slice(body).ok());
-                self.answered(&from, id, reply).await;
+                self.open.answered(&from, id, reply).await;
             }
             _ => {}
         }
@@ -268,43 +224,15 @@ impl Messages {
         }
     }
 
-    async fn answered(&self, from: &NodeId, id: &str, reply: Option<Reply>) {
-        let replies = {
-            let mut open = lock(&self.open);
-            let Some(request) = open.get_mut(id) else {
-                return;
-            };
-            let is_expected = match &mut request.waits_for {
-                Some(waits_for) => waits_for.remove(from),
-                None => request.early.insert(from.clone()),
-            };
-            let replies = request.replies.clone();
-            if request.waits_for.as_ref().is_some_and(HashSet::is_empty) {
-                open.remove(id);
-            }
-            is_expected.then_some(replies)
-        };
-        if let (Some(replies), Some(reply)) = (replies, reply) {
-            // The asker may be gone. One that does not take its answers holds up nobody for long: there is room for all that it expects.
-            let _ = tokio::time::timeout(Duration::from_millis(100), replies.send(reply)).await;
-        }
-    }
-
-    /// Waits no longer for nodes that are not among these.
-    fn only(&self, nodes: &[String]) {
-        lock(&self.open).retain(|_, request| match &mut request.waits_for {
-            Some(waits_for) => {
-                waits_for.retain(|node| nodes.iter().any(|n| n == node.as_str()));
-                !waits_for.is_empty() && !request.replies.is_closed()
-            }
-            None => true,
-        });
-    }
-
     /// Waits for nobody.
     pub(super) fn give_up(&self) {
-        lock(&self.open).retain(|_, request| request.waits_for.is_none());
+        self.open.give_up();
     }
+}
+
+fn names(nodes: &[String]) -> Vec<NodeId> {
+    let parse = |node: &String| NodeId::parse(node).ok();
+    nodes.iter().filter_map(parse).collect()
 }
 
 /// A message for an inbox.

@@ -1,8 +1,8 @@
 -- Puts publications into the log. Without any, it only tells where the log ends.
 --
--- KEYS: the log's own hash, the stream that every node reads, the streams of the rooms.
+-- KEYS: the log's own hash, the last number of the publishing node's own that is in the log, the stream that every node reads, the streams of the rooms.
 -- ARGV: this run of the server, an epoch for a new log, entries and bytes that a stream may have; then for each publication the streams it goes into, as a
---       list of numbers from 0, and its bytes.
+--       list of numbers from 0, its number among the node's own if it is one, and its bytes. What is in the log already is not put in again.
 -- Returns the epoch and the number of the last publication.
 local meta = KEYS[1]
 local run, epoch, max_entries, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,29 +20,45 @@ else
   number = 0
 end
 
-local added = {}
-for i = 5, #ARGV, 2 do
-  number = number + 1
-  local id = string.format('%.0f-0', number)
-  local size = #ARGV[i + 1] + overhead
-  for stream in ARGV[i]:gmatch('%d+') do
-    redis.call('XADD', KEYS[stream + 2], id, 'p', ARGV[i + 1])
-    added[stream] = (added[stream] or 0) + size
+local added, counts = {}, {}
+local own = #ARGV > 4 and tonumber(redis.call('GET', KEYS[2]) or '0')
+local last_own = own
+for i = 5, #ARGV, 3 do
+  local sequence = tonumber(ARGV[i + 1])
+  if not sequence or sequence > own then
+    number = number + 1
+    last_own = sequence or last_own
+    local id = string.format('%.0f-0', number)
+    local size = #ARGV[i + 2] + overhead
+    for stream in ARGV[i]:gmatch('%d+') do
+      redis.call('XADD', KEYS[stream + 3], id, 'p', ARGV[i + 2])
+      added[stream] = (added[stream] or 0) + size
+      counts[stream] = (counts[stream] or 0) + 1
+    end
   end
 end
-if #ARGV > 4 then
+if next(added) then
   redis.call('HSET', meta, 'end', string.format('%.0f', number))
+  -- A node that says nothing for an hour has nothing to say again.
+  redis.call('SET', KEYS[2], string.format('%.0f', last_own), 'EX', 3600)
 end
 
 for stream, size in pairs(added) do
-  local key = KEYS[stream + 2]
+  local key = KEYS[stream + 3]
   local entries = redis.call('XLEN', key)
+  -- Nothing but this is there: whatever was counted before is gone, by whoever's hand.
+  if entries == counts[stream] then redis.call('HSET', meta, 'bytes' .. stream, 0) end
   local bytes = redis.call('HINCRBY', meta, 'bytes' .. stream, size)
   -- A tenth more than allowed, and a tenth of it goes at once.
   if entries > max_entries * 1.1 or bytes > max_bytes then
     local last
     while entries > max_entries or bytes > max_bytes * 0.9 do
       local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 64)
+      -- Somebody took entries out.
+      if #oldest == 0 then
+        bytes = 0
+        break
+      end
       for _, entry in ipairs(oldest) do
         if entries <= max_entries and bytes <= max_bytes * 0.9 then break end
         last = entry[1]
@@ -52,7 +68,6 @@ for stream, size in pairs(added) do
       last = tonumber(last:match('^%d+'))
       redis.call('XTRIM', key, 'MINID', string.format('%.0f-0', last + 1))
       last = string.format('%.0f', last)
-      if #oldest == 0 then break end
     end
     redis.call('HSET', meta, 'bytes' .. stream, bytes, 'trimmed' .. stream, last)
   end

@@ -1,13 +1,13 @@
 //! A client's way back: its state, the socket that it still may have, and what it missed.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
 use super::{Claim, Operation, Recovery, State, offset};
 pub(crate) use crate::server::sequencer::Return;
 use crate::{
-    Pid, Room, SocketId,
+    NodeId, Pid, Room, SocketId,
     auth::Identity,
     broker::{Audience, BrokerError, HistoryError, Position, Publication},
     events::Socket,
@@ -242,6 +242,7 @@ impl Recovery {
             received: &received,
             cut: &cut,
             sequence: self.own_sequence(claim, state),
+            last: HashMap::new(),
             frames: Vec::new(),
             bytes: 0,
         };
@@ -312,13 +313,15 @@ impl Recovery {
 
 /// Collects what a client missed, and writes it with the offsets that it has then.
 struct Missed<'a> {
-    node: &'a crate::NodeId,
+    node: &'a NodeId,
     namespace: &'a str,
     rooms: &'a [Room],
     received: &'a Received,
     cut: &'a Cut,
     /// The last own publication that the client has.
     sequence: u64,
+    /// The last publication of each other node, since a log may have some of them twice.
+    last: HashMap<NodeId, u64>,
     frames: Vec<Arc<Frame>>,
     bytes: usize,
 }
@@ -338,6 +341,13 @@ impl Missed<'_> {
                 self.sequence = *number;
             }
             id if !was_heard || self.received.covers(Some(position), id.as_ref()) => return Ok(()),
+            Some((node, number)) => {
+                let last = self.last.entry(node.clone()).or_default();
+                if number <= last {
+                    return Ok(());
+                }
+                *last = *number;
+            }
             _ => {}
         }
         let is_meant = *publication.namespace == *self.namespace
