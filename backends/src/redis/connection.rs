@@ -136,7 +136,7 @@ impl Redis {
             return Err(error.clone());
         }
         state.made += 1;
-        match self.connect(Some(self.0.config.command_timeout)).await {
+        match self.connect(self.0.config.command_timeout).await {
             Ok(mut link) => {
                 link.number = state.made;
                 state.link = Some(link.clone());
@@ -151,14 +151,11 @@ impl Redis {
     }
 
     /// A connection of one's own, whose commands may take so long.
-    pub(super) async fn connect(
-        &self,
-        response_timeout: Option<Duration>,
-    ) -> Result<Link, RedisError> {
+    pub(super) async fn connect(&self, response_timeout: Duration) -> Result<Link, RedisError> {
         let within = self.0.config.connect_timeout;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
-            .set_response_timeout(response_timeout);
+            .set_response_timeout(Some(response_timeout));
         let connect = async {
             let RedisConfig { info, tls, .. } = &self.0.config;
             let mut connection = Connection::open(info, tls.as_ref(), config).await?;

@@ -55,11 +55,7 @@ impl Node {
     /// One that takes no publication before [`open`](Self::open), if it is shut.
     pub(crate) async fn with(broker: RedisBroker, is_open: bool) -> Self {
         let id = NodeId::random();
-        let notes = Arc::new(Notes {
-            id: id.clone(),
-            told: Mutex::default(),
-            gate: Semaphore::new(if is_open { OPEN } else { 0 }),
-        });
+        let notes = Notes::new(&id, if is_open { OPEN } else { 0 });
         let info = NodeInfo { id: id.clone() };
         let start = broker.start(&info, Arc::clone(&notes) as _).await.unwrap();
         let node = Self {
@@ -141,7 +137,20 @@ impl Node {
     }
 }
 
+/// Whoever is told this tells nobody.
+pub(crate) fn nobody(id: &NodeId) -> Arc<dyn BrokerEvents> {
+    Notes::new(id, OPEN)
+}
+
 impl Notes {
+    fn new(id: &NodeId, permits: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id: id.clone(),
+            told: Mutex::default(),
+            gate: Semaphore::new(permits),
+        })
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,7 +13,7 @@ use slimy_rt::broker::{BrokerEvents, Delivered, Health, Position, Publication};
 use tokio::{sync::Notify, time::sleep};
 
 use super::{
-    super::{Redis, RedisError, stream::Connection},
+    super::{Redis, RedisError, connection::Link, stream::Connection},
     log::{End, Log, Reading},
     messages::{Messages, message_to},
 };
@@ -84,6 +84,11 @@ pub(super) async fn wake(
     }
 }
 
+/// A connection for reading: a read that gets no answer fails, although it may wait for something to come.
+pub(super) async fn connect(redis: &Redis) -> Result<Link, RedisError> {
+    redis.connect(BLOCK + redis.command_timeout()).await
+}
+
 impl Reader {
     /// Reads for ever, on this connection first.
     pub(super) async fn run(mut self, connection: Connection) {
@@ -113,8 +118,7 @@ impl Reader {
         let mut connection = match connection.take() {
             Some(connection) => connection,
             None => {
-                let timeout = BLOCK + self.redis.command_timeout();
-                let link = self.redis.connect(Some(timeout)).await?;
+                let link = connect(&self.redis).await?;
                 // What there is of a log may be of another run.
                 let end = self
                     .log
