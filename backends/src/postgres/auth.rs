@@ -162,9 +162,8 @@ impl Authenticator for PostgresTokens {
             return Err(AuthError::Expired);
         }
         let identity = identity(&row).map_err(PostgresError::from)?;
-        let identity = identity.ok_or_else(|| {
-            AuthError::Unavailable("a token in Postgres cannot be read".into())
-        })?;
+        let identity = identity
+            .ok_or_else(|| AuthError::Unavailable("a token in Postgres cannot be read".into()))?;
         Ok(identity.token(name))
     }
 }

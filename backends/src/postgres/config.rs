@@ -70,7 +70,9 @@ impl PostgresConfig {
         // The driver would log those that it does not know, with their values.
         let query = url.split_once('?').map_or("", |(_, query)| query);
         for parameter in query.split('&').filter(|part| !part.is_empty()) {
-            let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+            let name = parameter
+                .split_once('=')
+                .map_or(parameter, |(name, _)| name);
             if !PARAMETERS.contains(&name) && !name.starts_with("options[") {
                 return Err(refused(
                     "the URL has a parameter that is not known: those of libpq such as `sslmode`, `sslrootcert`, `application_name` are",
@@ -150,16 +152,18 @@ impl PostgresConfig {
 
     /// How long an answer to a statement is waited for.
     pub(super) fn patience(&self) -> Duration {
-        self.statement_timeout.saturating_add(Duration::from_secs(1))
+        self.statement_timeout
+            .saturating_add(Duration::from_secs(1))
     }
 
     /// What each connection begins with.
     pub(super) fn settings(&self) -> String {
         let millis = self.statement_timeout.as_millis().min(2_147_483_647);
-        // Everything here is found by an index. Without this a table that was not analyzed yet would now and then be read as a whole.
+        // Everything here is found by an index. Without this a table that was not analyzed yet would now and then be read as a whole. What that makes of the
+        // costs would have Postgres compile the smallest statement.
         format!(
             "SET search_path TO {}, pg_temp; SET statement_timeout TO {millis}; SET default_transaction_isolation TO 'read committed'; \
-             SET enable_seqscan TO off; SET enable_bitmapscan TO off",
+             SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off",
             self.quoted_schema()
         )
     }
@@ -211,7 +215,16 @@ mod tests {
     #[test]
     fn schemas_are_checked() {
         let config = PostgresConfig::new("postgres://h/db").unwrap();
-        for schema in ["", "1a", "a b", "a\"b", "a;b", "ü", "pg_own", &"x".repeat(41)] {
+        for schema in [
+            "",
+            "1a",
+            "a b",
+            "a\"b",
+            "a;b",
+            "ü",
+            "pg_own",
+            &"x".repeat(41),
+        ] {
             assert!(config.clone().schema(schema).is_err(), "{schema}");
         }
         for schema in ["chat", "Chat_2", "_", &"x".repeat(40)] {

@@ -137,7 +137,10 @@ fn by_code(code: &str, error: &sqlx::Error) -> Option<&'static str> {
         "40001" | "40P01" => "somebody else's transaction was in the way",
         // Another server has changed the tables meanwhile: the statement has to be prepared anew.
         "0A000" if error.to_string().contains("cached plan") => "a table was changed meanwhile",
-        _ if ["08", "53", "58"].iter().any(|class| code.starts_with(class)) => {
+        _ if ["08", "53", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
             "Postgres cannot do it now"
         }
         _ => return None,

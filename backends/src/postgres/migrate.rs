@@ -66,10 +66,12 @@ async fn look(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<usize, PostgresError> {
+    // By a query of the catalog, and not by `to_regclass`: that one may not have heard yet what was made while this transaction waited.
     let about = sqlx::query(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), to_regclass($1) IS NOT NULL",
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+           EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations')",
     );
-    let about = about.bind(format!("{}.migrations", config.quoted_schema()));
+    let about = about.bind(&*config.schema);
     let about = about.fetch_one(&mut *connection).await?;
     let (version, encoding): (i32, String) = (about.try_get(0)?, about.try_get(1)?);
     if version < OLDEST {
@@ -106,10 +108,7 @@ async fn look(
 
 /// Takes the next step, in a transaction of its own, unless another server has taken it meanwhile. After an error the connection is closed, and with it the
 /// transaction.
-async fn step(
-    connection: &mut PgConnection,
-    config: &PostgresConfig,
-) -> Result<(), PostgresError> {
+async fn step(connection: &mut PgConnection, config: &PostgresConfig) -> Result<(), PostgresError> {
     run(connection, "BEGIN; SET LOCAL statement_timeout TO '60s'").await?;
     let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
     let lock = lock.bind(format!("{}:migrations", config.schema));
@@ -138,18 +137,23 @@ async fn take(
     config: &PostgresConfig,
     (done, name, sql): (usize, &str, &'static str),
 ) -> sqlx::Result<()> {
-    let schema = config.quoted_schema();
-    let is_there = sqlx::query("SELECT to_regnamespace($1) IS NOT NULL").bind(&schema);
+    let is_there = sqlx::query("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)");
+    let is_there = is_there
+        .bind(&*config.schema)
+        .fetch_one(&mut *connection)
+        .await?;
     // Even `IF NOT EXISTS` needs the privilege to create one.
-    if !is_there.fetch_one(&mut *connection).await?.try_get(0)? {
-        let create = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")));
+    if !is_there.try_get(0)? {
+        let create = format!("CREATE SCHEMA {}", config.quoted_schema());
+        let create = sqlx::raw_sql(AssertSqlSafe(create));
         create.execute(&mut *connection).await?;
     }
     if done == 0 {
         run(connection, TABLE).await?;
     }
     run(connection, sql).await?;
-    let record = sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES ($1, $2, $3)");
+    let record =
+        sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES ($1, $2, $3)");
     let version = i32::try_from(done + 1).unwrap_or(i32::MAX);
     let record = record.bind(version).bind(name).bind(checksum(sql));
     record.execute(&mut *connection).await?;

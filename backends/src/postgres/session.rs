@@ -48,7 +48,9 @@ impl PostgresSessionStore {
         let page = sqlx::query(
             "SELECT user_id, body::text FROM sessions WHERE user_id > $1 AND expires_at > now() ORDER BY user_id LIMIT $2",
         );
-        let page = page.bind(after).bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let page = page
+            .bind(after)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
         let rows = self.0.rows(page).await?;
         let read = |row: PgRow| {
             let user: String = row.try_get(0).map_err(PostgresError::from)?;

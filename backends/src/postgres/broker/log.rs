@@ -10,10 +10,7 @@ use slimy_rt::{
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::time::sleep;
 
-use super::super::{
-    Postgres, PostgresError,
-    connection::Statement,
-};
+use super::super::{Postgres, PostgresError, connection::Statement};
 use crate::interest::{EVERYONE, buckets_for, buckets_of};
 
 /// The most bytes that a publication may have.

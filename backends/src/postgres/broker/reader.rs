@@ -3,10 +3,7 @@
 use std::{convert::Infallible, mem, sync::Arc, time::Duration};
 
 use slimy_rt::broker::{BrokerEvents, Delivered, Health, Publication};
-use tokio::{
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     super::{Postgres, PostgresError, listener::Listener},
