@@ -6,7 +6,8 @@
 //! * `request`: from the question until the other node's answer is there and no other can come.
 //! * `history`: a page of 100, of a log of 1,000 publications to ten rooms in turn: of all rooms, and of one; elements are publications.
 //!
-//! In memory, both nodes' tasks are on one thread: no figure has a thread's waking in it.
+//! In memory, both nodes' tasks are on one thread: no figure has a thread's waking in it. Redis is measured when `BENCH_REDIS_URL` names one that may be thrown
+//! away; there the nodes share two threads and the connection for commands.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,13 +19,15 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use slimy_rt::{
     NodeId,
     broker::{
-        Audience, BrokerEvents, Delivered, Health, NodeInfo, Position, Publication, Reply,
-        ReplySink, Request, RoomBroker,
+        Audience, BrokerEvents, Delivered, Health, Interest, NodeInfo, Position, Publication,
+        Reply, ReplySink, Request, RoomBroker,
     },
     protocol::EventData,
 };
-use slimy_rt_backends::memory::MemoryBroker;
-use slimy_rt_benches::{criterion, event, one_thread, room, say_what_is_not_measured};
+use slimy_rt_backends::{memory::MemoryBroker, redis::RedisBroker};
+use slimy_rt_benches::{
+    criterion, event, one_thread, redis, room, say_what_is_not_measured, two_threads,
+};
 use tokio::{runtime::Runtime, sync::Semaphore};
 
 const BATCHES: [usize; 3] = [1, 16, 256];
@@ -41,6 +44,14 @@ fn backends(criterion: &mut Criterion) {
         Pair::new(one_thread(), Arc::new(first), Arc::new(second))
     };
     measure(criterion, "memory", nodes);
+    if redis().is_some() {
+        measure(criterion, "redis", || {
+            // With a prefix of its own each pair has a log of its own.
+            let redis = redis().expect("it was there just now");
+            let node = || Arc::new(RedisBroker::new(&redis));
+            Pair::new(two_threads(), node(), node())
+        });
+    }
 }
 
 /// Measures a backend; `pair` makes two nodes on a log of their own.
@@ -165,7 +176,12 @@ async fn join(broker: &Arc<dyn RoomBroker>, told: Arc<Told>) -> Position {
     let node = NodeInfo {
         id: told.node.clone(),
     };
-    broker.start(&node, told).await.expect("a place")
+    let place = broker.start(&node, told).await.expect("a place");
+    for number in 0..ROOMS {
+        let (namespace, room) = ("/", &room(number));
+        broker.interest(Interest::Began { namespace, room });
+    }
+    place
 }
 
 /// A node that counts what it is told.

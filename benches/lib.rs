@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use criterion::Criterion;
 use serde_json::{Value, json};
 use slimy_rt::{
-    Room, UserId,
+    NodeId, Room, UserId,
     auth::{AuthError, Authenticator, Handshake, Identity, Role, User},
     events::Namespace,
     protocol::EventData,
     server::{Config, Server},
 };
+use slimy_rt_backends::redis::{Redis, RedisConfig};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::{
@@ -22,11 +23,10 @@ pub use self::{
     loopback::{Loopback, raise_open_files},
 };
 
-/// The variables that name services for the benches of backends, and whose they are.
-const SERVICES: [(&str, &str); 2] = [
-    ("BENCH_POSTGRES_URL", "Postgres"),
-    ("BENCH_REDIS_URL", "Redis"),
-];
+/// The variables that name services which nothing here can measure yet, and whose they are.
+const SERVICES: [(&str, &str); 1] = [("BENCH_POSTGRES_URL", "Postgres")];
+/// The variable that names a Redis, which may be thrown away: what the benches put into it stays.
+const REDIS: &str = "BENCH_REDIS_URL";
 
 /// Criterion with shorter times than its own, so that all benches together take minutes. The command line has the last word.
 #[must_use]
@@ -47,11 +47,31 @@ pub fn one_thread() -> Runtime {
 pub fn say_what_is_not_measured() {
     for (variable, backend) in SERVICES {
         if std::env::var_os(variable).is_some() {
-            eprintln!(
-                "{variable} is set, but this version has no {backend} backend: memory alone is measured"
-            );
+            eprintln!("{variable} is set, but no bench measures the {backend} backend yet");
         }
     }
+}
+
+/// Redis, if one is named, with a prefix that nobody else has.
+///
+/// # Panics
+/// When its URL is none.
+#[must_use]
+pub fn redis() -> Option<Redis> {
+    let url = std::env::var(REDIS).ok()?;
+    let config = RedisConfig::new(&url).and_then(|config| {
+        // Some characters of an id, which are legal in a prefix.
+        config.prefix(&format!("bench-{}", NodeId::random()))
+    });
+    Some(Redis::new(config.expect(REDIS)))
+}
+
+/// A runtime whose tasks go on while nobody waits: what keeps a node of a cluster alive.
+#[must_use]
+pub fn two_threads() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.expect("a runtime")
 }
 
 /// What a chat server sends for a line of `text` bytes.

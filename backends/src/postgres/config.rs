@@ -159,8 +159,8 @@ impl PostgresConfig {
     /// What each connection begins with.
     pub(super) fn settings(&self) -> String {
         let millis = self.statement_timeout.as_millis().min(2_147_483_647);
-        // Everything here is found by an index. Without this a table that was not analyzed yet would now and then be read as a whole. What that makes of the
-        // costs would have Postgres compile the smallest statement.
+        // Everything here is found by an index. Without this a table that was not analyzed yet would now and then be read as a whole. Where there is none (a
+        // table of one row), it makes costs look huge, for which Postgres would compile the statement anew each time.
         format!(
             "SET search_path TO {}, pg_temp; SET statement_timeout TO {millis}; SET default_transaction_isolation TO 'read committed'; \
              SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off",

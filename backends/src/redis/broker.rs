@@ -22,7 +22,7 @@ pub use self::{log::MAX_PUBLICATION_BYTES, messages::MAX_INBOX};
 use self::{
     log::{Log, Retention},
     messages::Messages,
-    reader::{Reader, Shared, wake},
+    reader::{Reader, Shared, connect, wake},
 };
 use super::{Redis, lock};
 
@@ -144,7 +144,7 @@ impl RoomBroker for RedisBroker {
         } = &*self.0;
         let stop = CancellationToken::new();
         let messages = Arc::new(Messages::new(redis.clone(), node.id.clone(), stop));
-        let link = redis.connect(None).await?;
+        let link = connect(redis).await?;
         let at = log.end().await?;
         messages.join().await?;
         let position = at.position();

@@ -4,7 +4,10 @@ use std::{fmt, path::Path, time::Duration};
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
-use super::error::{RedisError, refused};
+use super::{
+    error::{RedisError, refused},
+    stream::Tls,
+};
 
 /// The longest prefix, in bytes.
 const MAX_PREFIX_LEN: usize = 64;
@@ -24,33 +27,58 @@ const MAX_PREFIX_LEN: usize = 64;
 #[derive(Clone)]
 pub struct RedisConfig {
     pub(super) info: ConnectionInfo,
+    pub(super) tls: Option<Tls>,
     pub(super) prefix: Box<str>,
     pub(super) connect_timeout: Duration,
     pub(super) command_timeout: Duration,
 }
 
 impl RedisConfig {
-    /// Reads an URL: `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS, whose certificate is checked against the platform's.
+    /// Reads an URL: `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS. The server's certificate must be for the URL's host, and
+    /// signed by an authority that the platform trusts or that [`authority_file`](Self::authority_file) names.
     ///
     /// # Errors
     /// [`RedisError`] when it is none. The text says what is wrong, never the password.
     pub fn new(url: &str) -> Result<Self, RedisError> {
-        let is_known = ["redis://", "rediss://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
-        if !is_known {
-            return Err(refused("the URL must begin with `redis://` or `rediss://`"));
+        let (rest, tls) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
+            (Some(rest), _) => (rest, None),
+            (None, Some(rest)) => (rest, Some(Tls::default())),
+            (None, None) => {
+                return Err(refused("the URL must begin with `redis://` or `rediss://`"));
+            }
+        };
+        if rest.contains(['?', '#']) {
+            return Err(refused(
+                "a `redis://` URL ends with the database's number: it has no options behind `?` or `#` (in a password these are `%3F` and `%23`)",
+            ));
         }
         // Its own error may repeat what it could not read.
-        let info = url.into_connection_info().map_err(|_| {
-            refused("the URL is malformed: `redis://[user[:password]@]host[:port][/database]`")
-        })?;
+        let info = format!("redis://{rest}")
+            .into_connection_info()
+            .map_err(|_| {
+                refused("the URL is malformed: `redis://[user[:password]@]host[:port][/database]`")
+            })?;
         Ok(Self {
             info,
+            tls,
             prefix: "slimy-rt".into(),
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_secs(2),
         })
+    }
+
+    /// Trusts, over TLS, the authorities whose certificates are in this PEM file, and no others.
+    ///
+    /// # Errors
+    /// [`RedisError`] when the file has none that can be used, or the URL is not `rediss://`.
+    pub fn authority_file(mut self, path: impl AsRef<Path>) -> Result<Self, RedisError> {
+        if self.tls.is_none() {
+            return Err(refused(
+                "an authority is for TLS: the URL must begin with `rediss://`",
+            ));
+        }
+        self.tls = Some(Tls::only(path.as_ref())?);
+        Ok(self)
     }
 
     /// Begins all keys with `{prefix}:`, braces included, so that they have one slot. Default `slimy-rt`. Servers with different prefixes share
@@ -112,6 +140,7 @@ impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
             .field("address", &self.info.addr().to_string())
+            .field("tls", &self.tls.is_some())
             .field("database", &self.info.redis_settings().db())
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
@@ -133,6 +162,8 @@ mod tests {
             "redis://u:secret@",
             "redis://u:secret@h:x",
             "redis://u:secret@h/db",
+            "rediss://u:secret@h#insecure",
+            "redis://u:secret@h?protocol=resp3",
         ] {
             let error = RedisConfig::new(url).unwrap_err();
             let text = format!("{error} {error:?}");

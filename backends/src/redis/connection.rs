@@ -7,13 +7,16 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, Pipeline, Script,
-    ScriptInvocation, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, FromRedisValue, InfoDict, Pipeline, Script, ScriptInvocation,
 };
 use slimy_rt::NodeId;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{RedisConfig, RedisError, error::unavailable};
+use super::{
+    RedisConfig, RedisError,
+    error::{code, unavailable},
+    stream::Connection,
+};
 
 /// For how long a failure to connect is everybody's: those who waited for it do not each try again.
 const SHARED_FAILURE: Duration = Duration::from_millis(50);
@@ -23,7 +26,6 @@ const SHARED_FAILURE: Duration = Duration::from_millis(50);
 pub struct Redis(Arc<Shared>);
 
 struct Shared {
-    client: Client,
     config: RedisConfig,
     state: Mutex<State>,
 }
@@ -38,25 +40,16 @@ struct State {
 /// A connection, and the run of the server that it leads to. No connection outlives a run.
 #[derive(Clone)]
 pub(super) struct Link {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Connection,
     pub(super) run: Arc<str>,
     number: u64,
 }
 
 impl Redis {
-    /// A client of that server. Nothing connects yet.
-    ///
-    /// # Errors
-    /// None: what is wrong with the address shows when it is used.
+    /// A client of that server. Nothing connects yet: what is wrong with the address shows when it is used.
     #[must_use]
     pub fn new(config: RedisConfig) -> Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "it fails only for an address that could not be parsed, and this one was"
-        )]
-        let client = Client::open(config.info.clone()).expect("a parsed address");
         Self(Arc::new(Shared {
-            client,
             config,
             state: Mutex::default(),
         }))
@@ -116,7 +109,9 @@ impl Redis {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout() {
+        let is_broken = error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout();
+        // The host's name may lead to the new primary.
+        if is_broken || matches!(code(&error), Some("READONLY" | "MASTERDOWN")) {
             let mut state = self.0.state.lock().await;
             if state
                 .link
@@ -141,7 +136,7 @@ impl Redis {
             return Err(error.clone());
         }
         state.made += 1;
-        match self.connect(Some(self.0.config.command_timeout)).await {
+        match self.connect(self.0.config.command_timeout).await {
             Ok(mut link) => {
                 link.number = state.made;
                 state.link = Some(link.clone());
@@ -156,24 +151,19 @@ impl Redis {
     }
 
     /// A connection of one's own, whose commands may take so long.
-    pub(super) async fn connect(
-        &self,
-        response_timeout: Option<Duration>,
-    ) -> Result<Link, RedisError> {
+    pub(super) async fn connect(&self, response_timeout: Duration) -> Result<Link, RedisError> {
         let within = self.0.config.connect_timeout;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
-            .set_response_timeout(response_timeout);
+            .set_response_timeout(Some(response_timeout));
         let connect = async {
-            let client = &self.0.client;
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
+            let RedisConfig { info, tls, .. } = &self.0.config;
+            let mut connection = Connection::open(info, tls.as_ref(), config).await?;
             let info: InfoDict = redis::cmd("INFO")
                 .arg("server")
                 .query_async(&mut connection)
                 .await?;
-            Ok::<_, redis::RedisError>((connection, info.get::<String>("run_id")))
+            Ok::<_, RedisError>((connection, info.get::<String>("run_id")))
         };
         let connected = timeout(within, connect).await;
         let (connection, run) =

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod metrics;
 mod session;
+mod stream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

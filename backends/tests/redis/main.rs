@@ -1,7 +1,11 @@
 //! The Redis backends keep the traits' contracts, over real servers: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
 mod broker;
+mod errors;
+mod log;
 mod metrics;
+mod node;
+mod outage;
 mod sessions;
 mod tokens;
 
@@ -36,6 +40,11 @@ impl Engine {
 
     fn client(&self) -> Redis {
         Redis::new(self.config())
+    }
+
+    /// A client that comes past the link.
+    fn direct(&self) -> Redis {
+        Redis::new(RedisConfig::new(&self.server.url()).unwrap())
     }
 
     /// A client with a prefix of its own.

@@ -1,4 +1,5 @@
-// The chat of admin-server on socket.io, as its documentation advises to write it. Environment: ADMIN_LISTEN, JWT_SECRET, SESSIONS_FILE.
+// The chat of admin-server on socket.io, as its documentation advises to write it. Environment: ADMIN_LISTEN, JWT_SECRET, SESSIONS_FILE,
+// and for one node of several REDIS_URL.
 //
 // What is tuned, and why:
 // * `bufferutil` (optional dependency, prebuilt): unmasks what clients send. `utf-8-validate` is not needed since Node has `buffer.isUtf8`.
@@ -6,25 +7,35 @@
 //   `connection`: the cookie is read after that.
 // * No served client files, no compression (perMessageDeflate is off by default), no CORS, no connection state recovery.
 // * TCP_NODELAY is Node's default, and said here all the same.
+// * With REDIS_URL, the Redis adapter with the `redis` client. The other adapters of its package and family are for Redis Cluster (sharded
+//   pub/sub) and for messages that survive (streams); this is the one that the documentation begins with.
 // * `eiows` is not used: it has to be compiled where it is installed, against Node's headers.
 // Run it with NODE_ENV=production.
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createAdapter } from "@socket.io/redis-adapter";
 import jwt from "jsonwebtoken";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const COOKIE = "slimy_admin_token";
 const ADMINS = "admins";
 const MAX_TEXT_CHARS = 4000;
 
-const { ADMIN_LISTEN = "127.0.0.1:3080", JWT_SECRET, SESSIONS_FILE } = process.env;
+const { ADMIN_LISTEN = "127.0.0.1:3080", JWT_SECRET, SESSIONS_FILE, REDIS_URL } = process.env;
 if (!JWT_SECRET || !SESSIONS_FILE) throw new Error("JWT_SECRET and SESSIONS_FILE must be set");
 const sessions = new Map(Object.entries(JSON.parse(readFileSync(SESSIONS_FILE, "utf8"))));
 
 const http = createServer({ noDelay: true });
 const io = new Server(http, { serveClient: false, perMessageDeflate: false, maxHttpBufferSize: 1e6 });
+if (REDIS_URL) {
+  const publisher = createClient({ url: REDIS_URL });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  io.adapter(createAdapter(publisher, subscriber));
+}
 
 io.use((socket, next) => {
   const user = authenticate(socket.handshake.headers.cookie);

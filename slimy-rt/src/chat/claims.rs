@@ -13,8 +13,8 @@ use crate::{
     session::{Claim, Claimed, SessionError, SessionStore},
 };
 
-/// How long a store that failed is left alone, so that an outage does not delay every message.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long a store that failed is left alone. Then one message asks again, and the others do not wait for it: an outage must not delay them.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks a session store. While it cannot tell, the node's own memory decides.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Claims {
         guild: &GuildId,
         id: &MessageId,
     ) -> Owner<'a> {
-        if self.is_paused() {
+        if !self.may_ask() {
             return Owner::Ours(reservation);
         }
         let at = reservation.at();
@@ -77,10 +77,19 @@ impl Claims {
         }
     }
 
-    fn is_paused(&self) -> bool {
+    /// Whether the store is to be asked. While it fails, who may ask is the only one until there is an answer.
+    fn may_ask(&self) -> bool {
         let paused_until = self.paused_until.lock();
-        let paused_until = paused_until.unwrap_or_else(PoisonError::into_inner);
-        paused_until.is_some_and(|until| Instant::now() < until)
+        let mut paused_until = paused_until.unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &mut *paused_until {
+            None => true,
+            Some(until) if now < *until => false,
+            Some(until) => {
+                *until = now + self.timeout + PAUSE;
+                true
+            }
+        }
     }
 
     /// The answer, if there is one. The log is told when answers cease and when they are back.

@@ -13,7 +13,7 @@ pub struct ChatConfig {
     pub max_chars: usize,
     /// How many messages a user may send, over all of that user's sockets on this node. `20/10s` by default.
     pub rate: ChatRate,
-    /// How long the session store may take to say whether a message id is free; then this node decides. 2 s by default.
+    /// How long the session store may take to say whether a message id is free; then this node decides. 1 s by default.
     pub claim_timeout: Duration,
     /// The most questions to the bot that are open at a time; 8 by default. A user has one at most.
     pub max_open_questions: usize,
@@ -27,7 +27,7 @@ impl Default for ChatConfig {
             audience: Audience::Guild,
             max_chars: 4_000,
             rate: ChatRate::default(),
-            claim_timeout: Duration::from_secs(2),
+            claim_timeout: Duration::from_secs(1),
             max_open_questions: 8,
             bot_timeout: Duration::from_secs(60),
         }

@@ -21,6 +21,8 @@ const SOON: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 /// For how long an engine is away: longer than it takes to be looked at twice.
 const AWAY: Duration = Duration::from_secs(5);
+/// A token that nobody was given.
+const UNKNOWN: &str = "0123456789-abcdefghijklmnopqrstuvwxyz_ABCDE";
 /// More than fit one page of a listing.
 const MANY: usize = 1_203;
 
@@ -199,7 +201,7 @@ pub(crate) async fn nobody_answers_a_command(kind: Kind) {
         (&["sessions", "list"][..], "--sessions"),
         (&["sessions", "put", "u1", "{}"], "--sessions"),
         (&["token", "--user", "u1"], "--authenticator"),
-        (&["token", "--revoke", "nobodys"], "--authenticator"),
+        (&["token", "--revoke", UNKNOWN], "--authenticator"),
     ] {
         let ended = operate(&engine, args);
         assert_eq!(ended.code, 1, "{ended:?}");

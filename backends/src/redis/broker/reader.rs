@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use redis::{Value, aio::MultiplexedConnection};
+use redis::Value;
 use slimy_rt::broker::{BrokerEvents, Delivered, Health, Position, Publication};
 use tokio::{sync::Notify, time::sleep};
 
 use super::{
-    super::{Redis, RedisError},
+    super::{Redis, RedisError, connection::Link, stream::Connection},
     log::{End, Log, Reading},
     messages::{Messages, message_to},
 };
@@ -84,9 +84,14 @@ pub(super) async fn wake(
     }
 }
 
+/// A connection for reading: a read that gets no answer fails, although it may wait for something to come.
+pub(super) async fn connect(redis: &Redis) -> Result<Link, RedisError> {
+    redis.connect(BLOCK + redis.command_timeout()).await
+}
+
 impl Reader {
     /// Reads for ever, on this connection first.
-    pub(super) async fn run(mut self, connection: MultiplexedConnection) {
+    pub(super) async fn run(mut self, connection: Connection) {
         let mut connection = Some(connection);
         let (mut backoff, mut count) = (Backoff::new(), COUNT.1);
         let mut heard = "0-0".to_owned();
@@ -105,7 +110,7 @@ impl Reader {
     /// Reads until something fails.
     async fn follow(
         &mut self,
-        connection: &mut Option<MultiplexedConnection>,
+        connection: &mut Option<Connection>,
         backoff: &mut Backoff,
         count: &mut usize,
         heard: &mut String,
@@ -113,8 +118,7 @@ impl Reader {
         let mut connection = match connection.take() {
             Some(connection) => connection,
             None => {
-                let timeout = BLOCK + self.redis.command_timeout();
-                let link = self.redis.connect(Some(timeout)).await?;
+                let link = connect(&self.redis).await?;
                 // What there is of a log may be of another run.
                 let end = self
                     .log

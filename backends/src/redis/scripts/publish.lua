@@ -20,7 +20,7 @@ else
   number = 0
 end
 
-local added = {}
+local added, counts = {}, {}
 local own = #ARGV > 4 and tonumber(redis.call('GET', KEYS[2]) or '0')
 local last_own = own
 for i = 5, #ARGV, 3 do
@@ -33,6 +33,7 @@ for i = 5, #ARGV, 3 do
     for stream in ARGV[i]:gmatch('%d+') do
       redis.call('XADD', KEYS[stream + 3], id, 'p', ARGV[i + 2])
       added[stream] = (added[stream] or 0) + size
+      counts[stream] = (counts[stream] or 0) + 1
     end
   end
 end
@@ -45,12 +46,19 @@ end
 for stream, size in pairs(added) do
   local key = KEYS[stream + 3]
   local entries = redis.call('XLEN', key)
+  -- Nothing but this is there: whatever was counted before is gone, by whoever's hand.
+  if entries == counts[stream] then redis.call('HSET', meta, 'bytes' .. stream, 0) end
   local bytes = redis.call('HINCRBY', meta, 'bytes' .. stream, size)
   -- A tenth more than allowed, and a tenth of it goes at once.
   if entries > max_entries * 1.1 or bytes > max_bytes then
     local last
     while entries > max_entries or bytes > max_bytes * 0.9 do
       local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 64)
+      -- Somebody took entries out.
+      if #oldest == 0 then
+        bytes = 0
+        break
+      end
       for _, entry in ipairs(oldest) do
         if entries <= max_entries and bytes <= max_bytes * 0.9 then break end
         last = entry[1]
@@ -60,7 +68,6 @@ for stream, size in pairs(added) do
       last = tonumber(last:match('^%d+'))
       redis.call('XTRIM', key, 'MINID', string.format('%.0f-0', last + 1))
       last = string.format('%.0f', last)
-      if #oldest == 0 then break end
     end
     redis.call('HSET', meta, 'bytes' .. stream, bytes, 'trimmed' .. stream, last)
   end

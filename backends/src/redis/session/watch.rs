@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::stream;
-use redis::{Script, aio::MultiplexedConnection};
+use redis::Script;
 use slimy_rt::{
     TokenId, UserId,
     session::{SessionEvent, SessionWatch},
 };
 
-use super::super::{Redis, RedisError};
+use super::super::{Redis, RedisError, stream::Connection};
 use crate::backoff::Backoff;
 
 /// How long a read waits for something to come.
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     redis: Redis,
     changes: String,
     last: Script,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// The run of the server whose changes were read, and the number of the last.
     at: (Arc<str>, u64),
     /// What was read and not told yet.
@@ -80,9 +80,9 @@ impl Watch {
     }
 
     /// A connection, and where the changes end.
-    async fn connect(&self) -> Result<(MultiplexedConnection, (Arc<str>, u64)), RedisError> {
+    async fn connect(&self) -> Result<(Connection, (Arc<str>, u64)), RedisError> {
         let timeout = BLOCK + self.redis.command_timeout();
-        let mut link = self.redis.connect(Some(timeout)).await?;
+        let mut link = self.redis.connect(timeout).await?;
         let ask = self.last.key(&self.changes);
         let last: u64 = ask.invoke_async(&mut link.connection).await?;
         Ok((link.connection, (link.run, last)))

@@ -6,7 +6,8 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,8 +18,29 @@ use crate::{Failure, process};
 
 const SECRET: &str = "the-secret-of-the-comparison-which-is-long-enough";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// The processor of every server; the clients have the next one.
-pub(crate) const SERVER_CORE: &str = "0";
+
+/// Where a server runs, and with what beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Its processors.
+    pub(crate) cores: &'a str,
+    /// How many threads work for slimy-rt.
+    pub(crate) workers: usize,
+    /// The Redis by which it talks to other nodes.
+    pub(crate) redis: Option<SocketAddr>,
+    /// What else slimy-rt is told.
+    pub(crate) flags: &'a str,
+}
+
+impl Place<'_> {
+    /// The processor of every server; the clients have the next one.
+    pub(crate) const ALONE: Place<'static> = Place {
+        cores: "0",
+        workers: 1,
+        redis: None,
+        flags: "",
+    };
+}
 
 /// Who is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +97,22 @@ impl Contender {
     }
 
     /// What comes behind the processors' numbers in the command line.
-    fn command(self, workers: usize) -> Result<Vec<String>, Failure> {
+    fn command(self, place: Place<'_>) -> Result<Vec<String>, Failure> {
         let program = env::var(self.variable())
             .map_err(|_| format!("{} names no program", self.variable()))?;
         Ok(match self {
             Self::Limit | Self::Socketioxide => vec![program],
             Self::SocketIo => vec!["node".to_owned(), program],
             Self::SlimyRt => {
-                let flags = format!("--chat-rate off --packet-rate 0 --worker-threads {workers}");
-                let flags = flags.split(' ').map(str::to_owned);
+                let broker = place
+                    .redis
+                    .map(url)
+                    .map_or_else(String::new, |url| format!("--broker {url}"));
+                let flags = format!(
+                    "--chat-rate off --packet-rate 0 --worker-threads {} {broker} {}",
+                    place.workers, place.flags
+                );
+                let flags = flags.split_whitespace().map(str::to_owned);
                 [program].into_iter().chain(flags).collect()
             }
         })
@@ -101,32 +130,35 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one on `cores`, with these users. `frame_bytes` is how long the limit program's frames are.
+    /// Starts one with these users. `frame_bytes` is how long the limit program's frames are.
     pub(crate) fn start(
         contender: Contender,
         guilds: &[Guilds],
         frame_bytes: usize,
-        (cores, workers): (&str, usize),
+        place: Place<'_>,
     ) -> Result<Self, Failure> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
         let folder = env::temp_dir().join(format!(
-            "slimy-rt-compare-{}-{contender:?}",
-            std::process::id()
+            "slimy-rt-compare-{}-{}",
+            std::process::id(),
+            STARTED.fetch_add(1, Ordering::Relaxed)
         ));
         let text = |error: std::io::Error| format!("{}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(text)?;
         let sessions = folder.join("sessions.json");
         fs::write(&sessions, sessions_json(guilds).to_string()).map_err(text)?;
-        let mut child = Command::new("taskset")
-            .args(["-c", cores])
-            .args(contender.command(workers)?)
+        let mut child = process::pinned(place.cores)
+            .args(contender.command(place)?)
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .env("ADMIN_LISTEN", "127.0.0.1:0")
             .env("JWT_SECRET", SECRET)
             .env("SESSIONS_FILE", &sessions)
             .env("FRAME_BYTES", frame_bytes.to_string())
-            .env("RUST_LOG", "warn")
+            // Nodes whose sessions are not shared warn of it, and it is meant so.
+            .env("RUST_LOG", "warn,admin_server::settings=error")
             .env("NODE_ENV", "production")
+            .envs(place.redis.map(|redis| ("REDIS_URL", url(redis))))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -164,6 +196,10 @@ impl Drop for Server {
         let _gone = self.child.wait();
         let _gone = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn url(redis: SocketAddr) -> String {
+    format!("redis://{redis}")
 }
 
 fn user(index: usize) -> String {

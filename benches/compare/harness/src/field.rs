@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Failure,
-    contender::{self, Contender, Guilds, SERVER_CORE, Server},
+    contender::{self, Contender, Guilds, Place, Server},
     process::{self, Cpu},
     swarm::{PATIENCE, Swarm, Watch},
     waves::Waves,
 };
 
 /// The usual text of a message, in characters. With the rest of its broadcast it makes about 300 bytes.
-const TEXT_LEN: usize = 80;
+pub(crate) const TEXT_LEN: usize = 80;
 /// Above this share of its time the client side may be what limits.
-const BUSY: f64 = 0.9;
+pub(crate) const BUSY: f64 = 0.9;
 
 /// A server and clients that have joined.
 pub(crate) struct Field {
@@ -63,8 +63,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) text_len: usize,
     /// How long the limit program's frames are.
     pub(crate) frame_bytes: usize,
-    /// The server's processors, and its threads.
-    pub(crate) place: (&'a str, usize),
+    pub(crate) place: Place<'a>,
+    /// Whether something else has the clients' processor too.
+    pub(crate) yields: bool,
 }
 
 impl Plan<'_> {
@@ -75,7 +76,8 @@ impl Plan<'_> {
             further: 0,
             text_len: TEXT_LEN,
             frame_bytes,
-            place: (SERVER_CORE, 1),
+            place: Place::ALONE,
+            yields: false,
         }
     }
 }
@@ -90,6 +92,7 @@ impl Field {
             .collect();
         let server = Server::start(contender, &guilds, plan.frame_bytes, plan.place)?;
         let mut swarm = Swarm::new(server.addr)?;
+        swarm.yields = plan.yields;
         swarm.join(&contender::cookies(plan.room_of.len())?)?;
         let waves = Waves::new(plan.room_of.clone());
         let senders = (0..waves.room_count())

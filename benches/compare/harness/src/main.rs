@@ -3,14 +3,18 @@
 //! `benches/compare/run` builds everything, pins this program and calls it.
 
 mod chart;
+
 mod contender;
 mod field;
 mod histogram;
 mod modes;
+mod nodes;
 mod process;
+mod redis;
 mod report;
 mod results;
 mod swarm;
+mod talks;
 mod targets;
 mod waves;
 mod wire;
@@ -19,7 +23,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use self::{
     contender::Contender,
-    modes::{churn, fanout, growth, handshakes, idle},
+    modes::{churn, cluster, fanout, growth, handshakes, idle},
     results::Results,
 };
 
@@ -49,6 +53,11 @@ impl Scale {
         if self.is_quick() { 5 } else { 15 }
     }
 
+    /// How often contenders with two nodes take turns.
+    fn cluster_rounds(self) -> usize {
+        if self.is_quick() { 3 } else { 9 }
+    }
+
     /// How often everything else is done.
     fn repeats(self) -> usize {
         if self.is_quick() { 1 } else { 5 }
@@ -66,7 +75,7 @@ struct Setup {
 
 type Run = fn(&Setup, &mut Results) -> Result<(), Failure>;
 
-const MODES: [(&str, Run); 9] = [
+const MODES: [(&str, Run); 10] = [
     ("one-room", fanout::one_room),
     ("large-room", fanout::large_room),
     ("rooms", fanout::many_rooms),
@@ -76,6 +85,7 @@ const MODES: [(&str, Run); 9] = [
     ("idle", idle::run),
     ("growth", growth::run),
     ("workers", fanout::two_workers),
+    ("cluster", cluster::run),
 ];
 
 struct Options {

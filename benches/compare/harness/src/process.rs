@@ -1,11 +1,18 @@
 //! What the system says about a server's process, and about the network.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use crate::Failure;
 
 /// In what `/proc/<pid>/stat` counts processor time: 100 per second on Linux, whatever the kernel's own tick.
 const CLOCK_TICKS: f64 = 100.0;
+
+/// The beginning of a command that runs on these processors only, and not for longer than this process.
+pub(crate) fn pinned(cores: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", cores]);
+    command
+}
 
 /// Processor time of a process since it began.
 #[derive(Clone, Copy, Debug, Default)]

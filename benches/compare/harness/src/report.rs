@@ -10,7 +10,7 @@ use crate::{
     targets::TARGETS,
 };
 
-const TITLES: [(Mode, &str); 10] = [
+const TITLES: [(Mode, &str); 17] = [
     (
         Mode::Window1,
         "Window 1: one message at a time to a room of 1,000",
@@ -39,6 +39,34 @@ const TITLES: [(Mode, &str); 10] = [
     (Mode::Handshakes, "8,000 clients connect"),
     (Mode::Idle, "8,000 idle clients, in three rooms each"),
     (Mode::IdleLarge, "15,000 idle clients, in three rooms each"),
+    (
+        Mode::ClusterWindow1,
+        "Two nodes and Redis: one message at a time from each of 16 senders",
+    ),
+    (
+        Mode::ClusterSaturated,
+        "Two nodes and Redis, saturated: 16 messages on their way from each of 64 senders",
+    ),
+    (
+        Mode::ClusterRate,
+        "Two nodes and Redis, fixed rate: 1,000 messages per second",
+    ),
+    (
+        Mode::ClusterHalf,
+        "Two nodes and Redis, half load: half of each one's messages per second when saturated",
+    ),
+    (
+        Mode::ClusterRecovery,
+        "Two nodes and Redis, saturated, with connection state recovery",
+    ),
+    (
+        Mode::BrokerWindow1,
+        "One node with Redis: one message at a time to a room of 1,000",
+    ),
+    (
+        Mode::BrokerWindow16,
+        "One node with Redis: sixteen messages on their way to a room of 1,000",
+    ),
 ];
 
 /// Writes `results.md` and `results.svg` into `folder`, and prints the tables.

@@ -32,6 +32,14 @@ pub(crate) enum Metric {
     AgainstOneRoom,
     /// Connections that came, left and went per second.
     Cycles,
+    /// Messages per second that came to the other node.
+    Messages,
+    /// Processor time of both nodes per message, in µs.
+    NodesCpu,
+    /// Processor time of Redis per message, in µs.
+    RedisCpu,
+    /// Processor time per delivery against that without a broker.
+    AgainstNoBroker,
 }
 
 impl Metric {
@@ -52,13 +60,19 @@ impl Metric {
             Self::Kept => "throughput kept",
             Self::AgainstOneRoom => "× one room",
             Self::Cycles => "cycles/s",
+            Self::Messages => "messages/s",
+            Self::NodesCpu => "nodes' CPU µs/message",
+            Self::RedisCpu => "Redis' CPU µs/message",
+            Self::AgainstNoBroker => "CPU × without Redis",
         }
     }
 
     pub(crate) fn format(self, value: f64) -> String {
         match self {
-            Self::Deliveries | Self::Cycles => thousands(value),
-            Self::Memory | Self::Resident => format!("{value:.1}"),
+            Self::Deliveries | Self::Cycles | Self::Messages => thousands(value),
+            Self::Memory | Self::Resident | Self::NodesCpu | Self::RedisCpu => {
+                format!("{value:.1}")
+            }
             Self::HandshakeCpu => format!("{value:.0}"),
             _ => format!("{value:.2}"),
         }
@@ -92,6 +106,16 @@ pub(crate) enum Mode {
     IdleLarge,
     Handshakes,
     TwoWorkers,
+    /// One message at a time from each of a few senders, to the other node.
+    ClusterWindow1,
+    ClusterSaturated,
+    ClusterRate,
+    ClusterHalf,
+    /// As saturated, with connection state recovery.
+    ClusterRecovery,
+    /// One node, with and without Redis.
+    BrokerWindow1,
+    BrokerWindow16,
 }
 
 /// What a delivery costs under one circumstance.

@@ -5,6 +5,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -76,6 +77,8 @@ pub(crate) struct Swarm {
     pub(crate) writes: u64,
     /// Time in which there was nothing to do.
     pub(crate) idle: Duration,
+    /// Whether the processor is offered to others when there is nothing to do.
+    pub(crate) yields: bool,
 }
 
 impl Swarm {
@@ -89,6 +92,7 @@ impl Swarm {
             outgoing: Vec::new(),
             writes: 0,
             idle: Duration::ZERO,
+            yields: false,
         })
     }
 
@@ -217,6 +221,9 @@ impl Swarm {
         }
         self.events = events;
         if ready == 0 {
+            if self.yields {
+                thread::yield_now();
+            }
             self.idle += before.elapsed();
         }
         Ok(ready)

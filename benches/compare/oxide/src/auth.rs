@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
-use socketioxide::extract::{SocketRef, State};
+use socketioxide::{
+    adapter::Adapter,
+    extract::{SocketRef, State},
+};
 
 const COOKIE: &str = "slimy_admin_token";
 
@@ -51,8 +54,8 @@ impl fmt::Display for NotAuthorized {
 }
 
 /// Middleware of the namespace: leaves the user with the socket, for its handlers.
-pub(crate) async fn authenticate(
-    socket: SocketRef,
+pub(crate) async fn authenticate<A: Adapter>(
+    socket: SocketRef<A>,
     State(auth): State<Arc<Auth>>,
 ) -> Result<(), NotAuthorized> {
     let cookies = socket.req_parts().headers.get("cookie");

@@ -6,6 +6,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use socketioxide::{
     SocketIo,
+    adapter::Adapter,
     extract::{AckSender, Extension, SocketRef, TryData},
 };
 use uuid::Uuid;
@@ -15,7 +16,10 @@ use crate::auth::User;
 const MAX_TEXT_CHARS: usize = 4000;
 const ADMINS: &str = "admins";
 
-pub(crate) async fn connected(socket: SocketRef, Extension(user): Extension<Arc<User>>) {
+pub(crate) async fn connected<A: Adapter>(
+    socket: SocketRef<A>,
+    Extension(user): Extension<Arc<User>>,
+) {
     socket.join(
         user.guilds
             .iter()
@@ -25,7 +29,7 @@ pub(crate) async fn connected(socket: SocketRef, Extension(user): Extension<Arc<
     if user.is_admin {
         socket.join(ADMINS);
     }
-    socket.on("chat:message", message);
+    socket.on("chat:message", message::<A>);
 }
 
 #[derive(Deserialize)]
@@ -68,11 +72,11 @@ struct Refusal {
     code: &'static str,
 }
 
-async fn message(
-    io: SocketIo,
+async fn message<A: Adapter>(
+    io: SocketIo<A>,
     Extension(user): Extension<Arc<User>>,
     TryData(said): TryData<Said>,
-    ack: AckSender,
+    ack: AckSender<A>,
 ) {
     // A sender that has gone meanwhile gets no ack.
     let _ = match check(&user, said.ok()) {
@@ -98,11 +102,11 @@ fn check(user: &User, said: Option<Said>) -> Result<Said, Refusal> {
     Ok(said)
 }
 
-async fn accept(
-    io: &SocketIo,
+async fn accept<A: Adapter>(
+    io: &SocketIo<A>,
     user: &User,
     said: &Said,
-    ack: AckSender,
+    ack: AckSender<A>,
 ) -> Result<(), socketioxide::SendError> {
     let message_id = Uuid::new_v4().to_string();
     let ts = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);

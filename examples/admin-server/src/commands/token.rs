@@ -92,7 +92,7 @@ fn revoke(
         match sessions {
             Some(engine) => deny(&identity, &*engine.sessions()).await?,
             None => tracing::warn!(
-                "sockets that are connected with it stay: --sessions names no store that servers share"
+                "sockets that are connected with it end only where servers keep sessions beside the tokens: --sessions names no store to deny it in"
             ),
         }
         if let Some(tokens) = tokens {

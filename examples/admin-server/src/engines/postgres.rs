@@ -33,7 +33,7 @@ pub(super) fn open(url: &str, _: &Options) -> Result<Arc<dyn Engine>, String> {
     let url = EngineUrl::parse(url, &[SCHEMA, MAX_CONNECTIONS, MIGRATE])?;
     let mut config = PostgresConfig::new(url.as_str()).map_err(|error| chain(&error))?;
     if let Some(schema) = url.option(SCHEMA) {
-        config = config.schema(schema);
+        config = config.schema(schema).map_err(|error| chain(&error))?;
     }
     if let Some(most) = url.option(MAX_CONNECTIONS) {
         let most = most.parse().ok().filter(|most| *most > 0);
@@ -51,7 +51,7 @@ pub(super) fn open(url: &str, _: &Options) -> Result<Arc<dyn Engine>, String> {
 #[async_trait]
 impl Engine for PostgresEngine {
     async fn check(&self) -> Result<(), EngineError> {
-        Ok(self.0.ready().await?)
+        Ok(self.0.ping().await?)
     }
 
     fn sessions(&self) -> Arc<dyn SessionStore> {

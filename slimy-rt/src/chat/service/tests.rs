@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     TokenId,
-    chat::ChatRate,
+    chat::{ChatRate, claims::PAUSE},
     session::{Claim, Claimed, Expiry, Session, SessionError, SessionPage, SessionWatch},
 };
 
@@ -412,6 +412,25 @@ async fn a_store_that_fails_is_left_alone_for_a_while() {
     assert_eq!(store.times_asked(), 2);
     let taken = two.send(&person("dave", Role::Member), &message("o")).await;
     assert_eq!(taken.unwrap_err(), Refusal::DuplicateId);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_message_at_a_time_waits_for_a_store_that_hangs() {
+    let store = Store::default();
+    store.set(Health::Hangs);
+    let [one, _] = nodes(&store);
+    let timed = async |user: &str| {
+        let start = tokio::time::Instant::now();
+        let sent = one.send(&person(user, Role::Member), &message(user)).await;
+        sent.unwrap();
+        start.elapsed()
+    };
+    let timeout = ChatConfig::default().claim_timeout;
+    assert_eq!(timed("a").await, timeout);
+    tokio::time::advance(PAUSE).await;
+    let (b, c, d) = tokio::join!(timed("b"), timed("c"), timed("d"));
+    assert_eq!((b, c, d), (timeout, Duration::ZERO, Duration::ZERO));
+    assert_eq!(store.times_asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::{
     Failure, Setup,
-    contender::{self, Contender},
+    contender::{self, Contender, Place},
     field::{Field, Figures, Load, Plan},
     process,
     results::{Metric, Mode, Results, median},
 };
 
-const CLIENTS: usize = 1_000;
+pub(super) const CLIENTS: usize = 1_000;
 const CLIENTS_LARGE: usize = 5_000;
 /// Messages per second at the fixed rate: with 1,000 clients, half of what the slowest of the peers can do.
 const RATE: f64 = 50.0;
@@ -27,13 +27,13 @@ const STALLED_BUFFER: usize = 4 * 1024;
 const CLIENTS_AT_ONCE: usize = 18_000;
 
 /// Before anything is measured.
-const WARM_UP: Duration = Duration::from_millis(300);
+pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 
 pub(super) const ONE: Load = Load::Closed {
     window: 1,
     rooms: 1,
 };
-const SIXTEEN: Load = Load::Closed {
+pub(super) const SIXTEEN: Load = Load::Closed {
     window: 16,
     rooms: 1,
 };
@@ -136,14 +136,18 @@ pub(crate) fn two_workers(setup: &Setup, results: &mut Results) -> Result<(), Fa
         ));
         return Ok(());
     }
-    let start = |place| {
+    let start = |cores, workers| {
         let plan = Plan {
-            place,
+            place: Place {
+                cores,
+                workers,
+                ..Place::ALONE
+            },
             ..Plan::new(vec![0; CLIENTS], setup.frame_bytes)
         };
         Field::start(Contender::SlimyRt, &plan)
     };
-    let (mut one, mut two) = (start(("0", 1))?, start(("0,2", 2))?);
+    let (mut one, mut two) = (start("0", 1)?, start("0,2", 2)?);
     for _ in 0..setup.scale.rounds() {
         let alone = per_second(&one.run(SIXTEEN, setup.scale.round())?);
         let both = per_second(&two.run(SIXTEEN, setup.scale.round())?);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     Failure, Setup,
-    contender::{self, SERVER_CORE, Server},
+    contender::{self, Place, Server},
     results::{Metric, Mode, Results},
     swarm::Swarm,
 };
@@ -16,7 +16,7 @@ pub(crate) fn run(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
     let guilds = vec![vec![contender::guild(0)]; CLIENTS];
     for _ in 0..setup.scale.repeats() {
         for contender in setup.contenders.iter().copied() {
-            let server = Server::start(contender, &guilds, setup.frame_bytes, (SERVER_CORE, 1))?;
+            let server = Server::start(contender, &guilds, setup.frame_bytes, Place::ALONE)?;
             let mut swarm = Swarm::new(server.addr)?;
             let (before, began) = (server.cpu()?, Instant::now());
             swarm.join(&cookies)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Failure, Setup,
-    contender::{self, Contender, SERVER_CORE, Server},
+    contender::{self, Contender, Place, Server},
     results::{Metric, Mode, Results},
     swarm::{Nothing, Swarm},
 };
@@ -46,7 +46,7 @@ fn measure(
             .collect()
     };
     let guilds: Vec<_> = (0..clients).map(rooms).collect();
-    let server = Server::start(contender, &guilds, setup.frame_bytes, (SERVER_CORE, 1))?;
+    let server = Server::start(contender, &guilds, setup.frame_bytes, Place::ALONE)?;
     let cookies = contender::cookies(clients)?;
     let mut swarm = Swarm::new(server.addr)?;
     // What the first client brings with it is not a client's.

@@ -1,6 +1,7 @@
 //! The kinds of load.
 
 pub(crate) mod churn;
+pub(crate) mod cluster;
 pub(crate) mod fanout;
 pub(crate) mod growth;
 pub(crate) mod handshakes;

@@ -1,0 +1,272 @@
+//! The log: what it keeps, what nodes read of it, and much at once.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use slimy_rt::{
+    broker::{Audience, BrokerError, HistoryError, Position, RoomBroker},
+    protocol::{EventData, Placeholder},
+};
+use slimy_rt_backends::redis::{
+    MAX_PUBLICATION_BYTES, MAX_RECOVERY_BYTES, Redis, RedisBroker, RedisConfig,
+};
+use slimy_rt_test_engines::Redis as Server;
+
+use super::{
+    eventually,
+    node::{Node, to_room},
+};
+
+fn client(server: &Server) -> Redis {
+    Redis::new(RedisConfig::new(&server.url()).unwrap())
+}
+
+/// Publishes to the one room, `size` bytes each, and gives the positions of the first and the last.
+async fn publish(node: &Node, count: usize, size: usize) -> (Position, Position) {
+    let text = "x".repeat(size);
+    let mut ends = Vec::new();
+    for _ in 0..count {
+        node.publish(&[to_room("room", &text)]).await;
+        ends.push(node.broker.end().await.unwrap());
+    }
+    (ends[0].clone(), ends[count - 1].clone())
+}
+
+async fn is_gone(node: &Node, after: &Position, to: &Position) -> bool {
+    let all = Audience::default();
+    match node.broker.history(after, to, &all, 10_000).await {
+        Err(HistoryError::Gone) => true,
+        Ok(page) => {
+            assert!(page.complete);
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// How many entries and bytes the streams of the log have.
+async fn kept(server: &Server) -> (i64, i64) {
+    let (mut entries, mut bytes) = (0, 0);
+    for key in server.cli(&["KEYS", "{slimy-rt}:log:*"]).await.array() {
+        entries += server.cli(&["XLEN", key.text()]).await.integer();
+        bytes += server
+            .cli(&["MEMORY", "USAGE", key.text(), "SAMPLES", "0"])
+            .await
+            .integer();
+    }
+    (entries, bytes)
+}
+
+#[tokio::test]
+async fn a_stream_keeps_so_many_entries() {
+    let server = Server::start().await;
+    let broker = || {
+        RedisBroker::builder(&client(&server))
+            .max_entries(100)
+            .build()
+    };
+    let node = Node::with(broker(), true).await;
+    let slow = Node::with(broker(), false).await;
+    let (first, _) = publish(&node, 100, 10).await;
+    assert!(!is_gone(&node, &node.start, &first).await, "all is there");
+    let (_, last) = publish(&node, 400, 10).await;
+    let (entries, _) = kept(&server).await;
+    assert!((100..=110).contains(&entries), "{entries} are kept");
+    assert!(is_gone(&node, &node.start, &first).await);
+    let (epoch, number) = last.parts().unwrap();
+    let recent = Position::at(epoch, number - 100);
+    assert!(!is_gone(&node, &recent, &last).await);
+
+    // What the slow one could not read any more it is told of as a gap, and it goes on.
+    slow.open();
+    let next = node.publish(&[to_room("room", "next")]).await;
+    slow.received(&next).await;
+    let told = slow.told();
+    let [(Some(after), now)] = &told.gaps[..] else {
+        panic!("{:?}", told.gaps)
+    };
+    let is_behind = |at: &Position| {
+        told.publications
+            .iter()
+            .any(|(p, _)| p.as_ref() == Some(at))
+    };
+    assert!(
+        after < now && (*after == slow.start || is_behind(after)),
+        "{:?}",
+        told.gaps
+    );
+    let behind = told
+        .publications
+        .iter()
+        .filter(|(at, _)| at.as_ref() > Some(now));
+    assert_eq!(behind.count() as u64, number + 1 - now.parts().unwrap().1);
+    assert!(node.told().gaps.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_keeps_so_many_bytes() {
+    let server = Server::start().await;
+    let builder = RedisBroker::builder(&client(&server)).max_bytes(100_000);
+    let node = Node::with(builder.build(), true).await;
+    let (first, last) = publish(&node, 200, 5_000).await;
+    let (entries, bytes) = kept(&server).await;
+    assert!(
+        (15..=20).contains(&entries) && bytes < 150_000,
+        "{entries}: {bytes} B"
+    );
+    assert!(is_gone(&node, &first, &last).await);
+
+    let batch = [
+        node.publication(to_room("room", "small")),
+        node.publication(to_room("room", &"x".repeat(100_001))),
+    ];
+    let error = node.broker.publish(&batch).await.unwrap_err();
+    let is_told =
+        |error: &BrokerError, text| matches!(error, BrokerError::Invalid(t) if t.contains(text));
+    assert!(is_told(&error, "max_bytes"), "{error}");
+    assert_eq!(
+        node.broker.end().await.unwrap(),
+        last,
+        "nothing of it got there"
+    );
+
+    // Somebody deletes the streams, whose bytes are counted apart: they count anew.
+    for key in server.cli(&["KEYS", "{slimy-rt}:log:*"]).await.array() {
+        server.cli(&["DEL", key.text()]).await;
+    }
+    publish(&node, 40, 5_000).await;
+    let (entries, _) = kept(&server).await;
+    assert!((15..=20).contains(&entries), "{entries}");
+
+    let node = Node::start(&client(&server)).await;
+    let large = [node.publication(to_room("room", &"x".repeat(MAX_PUBLICATION_BYTES)))];
+    let error = node.broker.publish(&large).await.unwrap_err();
+    assert!(is_told(&error, "8388608"), "{error}");
+    let state = vec![0; MAX_RECOVERY_BYTES + 1];
+    let (broker, hour) = (&node.broker, Duration::from_secs(3600));
+    let error = broker.save_recovery("key", &state, hour).await.unwrap_err();
+    assert!(is_told(&error, "1048576"), "{error}");
+    broker
+        .save_recovery("key", &state[1..], hour)
+        .await
+        .unwrap();
+    let kept = broker.take_recovery("key").await.unwrap();
+    assert!(kept.is_some_and(|kept| kept == state[1..]));
+}
+
+#[tokio::test]
+async fn large_binary_payloads_arrive_as_they_were() {
+    let server = Server::start().await;
+    let redis = client(&server);
+    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    let bytes: Vec<u8> = (0..2 * 1024 * 1024_u32)
+        .map(|i| (i * 31 % 251) as u8)
+        .collect();
+    let places = [0, 1, 2].map(Placeholder::new);
+    let parts = vec![Bytes::from(bytes.clone()), Bytes::new(), bytes.into()];
+    let event = EventData::args("file", &places).unwrap();
+    let event = event.with_attachments(parts).unwrap();
+    let (audience, _) = to_room("room", "");
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.extend(one.publish(&[(audience.clone(), event.clone())]).await);
+    }
+    two.received(&all).await;
+    for (_, had) in &two.told().publications {
+        assert_eq!(had.event.attachments(), event.attachments());
+        assert_eq!(had.event.json(), event.json());
+    }
+    assert!(two.told().gaps.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_reads_what_it_has_members_for_from_then_on() {
+    let server = Server::start().await;
+    let redis = client(&server);
+    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    // Rooms in streams other than that of "room".
+    let rooms: Vec<String> = (0..40).map(|i| format!("late {i}")).collect();
+    for room in &rooms {
+        let before = one.publish(&[to_room(room, "before")]).await;
+        let began = Instant::now();
+        two.join(room);
+        let after = one.publish(&[to_room(room, "after")]).await;
+        two.received(&after).await;
+        // The reader was waiting for other streams: it was woken.
+        assert!(
+            began.elapsed() < Duration::from_millis(900),
+            "{:?}",
+            began.elapsed()
+        );
+        drop(before);
+    }
+    let end = one.broker.end().await.unwrap();
+    one.publish(&[to_room("nobody's room at all", "x")]).await;
+    eventually("a node knows how far it is", async || {
+        let told = two.told();
+        let last = told.publications.last().and_then(|(at, _)| at.as_ref());
+        told.advanced.iter().chain(last).any(|at| *at >= end)
+    })
+    .await;
+    assert!(two.told().gaps.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_publications_of_two_nodes() {
+    const EACH: usize = 50_000;
+    const BATCH: usize = 250;
+    const ROOMS: usize = 10;
+    let server = Server::start().await;
+    let redis = [client(&server), client(&server)];
+    let nodes = [
+        Arc::new(Node::start(&redis[0]).await),
+        Arc::new(Node::start(&redis[1]).await),
+    ];
+    for node in &nodes {
+        (0..ROOMS).for_each(|room| node.join(&format!("guild:{room}")));
+    }
+    let began = Instant::now();
+    let publish = |node: Arc<Node>| async move {
+        for batch in 0..EACH / BATCH {
+            let room = |i| format!("guild:{}", (batch + i) % ROOMS);
+            let batch: Vec<_> = (0..BATCH).map(|i| to_room(&room(i), "hello")).collect();
+            node.publish(&batch).await;
+        }
+    };
+    let publishing = nodes
+        .each_ref()
+        .map(|node| tokio::spawn(publish(Arc::clone(node))));
+    for task in publishing {
+        task.await.unwrap();
+    }
+    for node in &nodes {
+        eventually("everything arrives", async || {
+            node.told().publications.len() >= 2 * EACH || !node.told().gaps.is_empty()
+        })
+        .await;
+    }
+    println!(
+        "100,000 publications, each read by both nodes, in {:?}",
+        began.elapsed()
+    );
+    let expected: Vec<u64> = (1..=EACH as u64).collect();
+    for node in &nodes {
+        assert!(node.told().gaps.is_empty(), "{:?}", node.told().gaps);
+        for from in &nodes {
+            assert_eq!(node.numbers_of(&from.id), expected);
+        }
+        let told = node.told();
+        assert!(
+            told.publications.is_sorted_by(|(a, _), (b, _)| a < b),
+            "in the log's order"
+        );
+    }
+    let order = |node: &Node| -> Vec<_> {
+        let told = node.told();
+        told.publications.iter().map(|(at, _)| at.clone()).collect()
+    };
+    assert_eq!(order(&nodes[0]), order(&nodes[1]));
+}

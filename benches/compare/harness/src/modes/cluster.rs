@@ -1,0 +1,152 @@
+//! Two nodes with a Redis between them, and what a Redis costs one node.
+
+use std::{env, time::Duration};
+
+use crate::{
+    Failure, Setup,
+    contender::{Contender, Place},
+    field::{Field, Load, Plan},
+    nodes::{Figures, Nodes},
+    redis::Redis,
+    results::{Metric, Mode, Results},
+};
+
+use super::fanout::{CLIENTS, ONE, SIXTEEN, WARM_UP, each, per_second};
+
+/// How many senders there are, each with a receiver on the other node.
+const TALKS: usize = 64;
+/// Few messages on their way, from few senders.
+const SPARSE: Load = Load::Closed {
+    window: 1,
+    rooms: 16,
+};
+/// As many as keep any contender busy.
+const SATURATED: Load = Load::Closed {
+    window: 16,
+    rooms: TALKS,
+};
+/// Messages per second at the fixed rate: every contender can do several times as many.
+const RATE: f64 = 1_000.0;
+/// The peers have none unless they are told to.
+const NO_RECOVERY: &str = "--recovery off";
+
+pub(crate) fn run(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let versions = env::var("REDIS_VERSIONS").map_err(|_| "REDIS_VERSIONS is not set")?;
+    results.remark(format!("Two nodes: {versions}."));
+    two_nodes(setup, results)?;
+    if setup.contenders.contains(&Contender::SlimyRt) {
+        with_recovery(setup, results)?;
+        one_node(setup, results)?;
+    }
+    Ok(())
+}
+
+fn two_nodes(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let talks = |contender: &Contender| *contender != Contender::Limit;
+    let contenders = setup.contenders.iter().copied().filter(talks);
+    let mut all = contenders
+        .map(|contender| Nodes::start(contender, TALKS, NO_RECOVERY))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (mode, load) in [
+        (Mode::ClusterWindow1, SPARSE),
+        (Mode::ClusterSaturated, SATURATED),
+        (Mode::ClusterRate, Load::Rate(RATE)),
+    ] {
+        let loads = vec![load; all.len()];
+        rounds(&mut all, mode, &loads, setup, results)?;
+    }
+    let half = |nodes: &Nodes| {
+        let most = results.median(Mode::ClusterSaturated, nodes.contender, Metric::Messages);
+        most.map(|most| Load::Rate(most / 2.0))
+    };
+    let loads = all.iter().map(half).collect::<Option<Vec<_>>>();
+    let loads = loads.ok_or("half of nothing")?;
+    rounds(&mut all, Mode::ClusterHalf, &loads, setup, results)
+}
+
+fn with_recovery(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    // It is what admin-server does by itself.
+    let mut nodes = [Nodes::start(Contender::SlimyRt, TALKS, "")?];
+    let mode = Mode::ClusterRecovery;
+    rounds(&mut nodes, mode, &[SATURATED], setup, results)
+}
+
+fn rounds(
+    all: &mut [Nodes],
+    mode: Mode,
+    loads: &[Load],
+    setup: &Setup,
+    results: &mut Results,
+) -> Result<(), Failure> {
+    for (nodes, load) in all.iter_mut().zip(loads) {
+        nodes.run(*load, WARM_UP)?;
+    }
+    for _ in 0..setup.scale.cluster_rounds() {
+        for (nodes, load) in all.iter_mut().zip(loads) {
+            let figures = nodes.run(*load, setup.scale.round())?;
+            add(mode, nodes.contender, &figures, results);
+        }
+    }
+    Ok(())
+}
+
+fn add(mode: Mode, contender: Contender, figures: &Figures, results: &mut Results) {
+    if mode == Mode::ClusterSaturated && figures.nodes_had_time {
+        results.remark(format!(
+            "Two nodes, saturated: {} left a part of the nodes' processor unused; the other one, with Redis and the clients, may be what limited its messages per second.",
+            contender.name()
+        ));
+    }
+    let messages = figures.messages as f64;
+    let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / messages;
+    let [p50, p99, p999] = figures.latencies;
+    for (metric, value) in [
+        (Metric::Messages, messages / figures.seconds),
+        (Metric::NodesCpu, each(figures.nodes_cpu)),
+        (Metric::RedisCpu, each(figures.redis_cpu)),
+        (Metric::P50, p50),
+        (Metric::P99, p99),
+        (Metric::P999, p999),
+    ] {
+        results.add(mode, contender, metric, value);
+    }
+}
+
+/// One room of slimy-rt's on a node with a Redis, and on one without.
+fn one_node(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
+    let redis = Redis::start()?;
+    let start = |redis| {
+        let plan = Plan {
+            place: Place {
+                redis,
+                ..Place::ALONE
+            },
+            yields: true,
+            ..Plan::new(vec![0; CLIENTS], setup.frame_bytes)
+        };
+        Field::start(Contender::SlimyRt, &plan)
+    };
+    let (mut without, mut with) = (start(None)?, start(Some(redis.addr))?);
+    for (mode, load) in [(Mode::BrokerWindow1, ONE), (Mode::BrokerWindow16, SIXTEEN)] {
+        without.run(load, WARM_UP)?;
+        with.run(load, WARM_UP)?;
+        for _ in 0..setup.scale.cluster_rounds() {
+            let usual = without.run(load, setup.scale.round())?;
+            let figures = with.run(load, setup.scale.round())?;
+            if figures.clients_were_busy {
+                results.remark(format!(
+                    "{mode:?}: the clients were nearly as busy as the server; they may be what limited."
+                ));
+            }
+            for (metric, value) in [
+                (Metric::Deliveries, per_second(&figures)),
+                (Metric::Cpu, each(&figures)),
+                (Metric::Kept, per_second(&figures) / per_second(&usual)),
+                (Metric::AgainstNoBroker, each(&figures) / each(&usual)),
+            ] {
+                results.add(mode, Contender::SlimyRt, metric, value);
+            }
+        }
+    }
+    Ok(())
+}
