@@ -66,10 +66,13 @@ async fn look(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<usize, PostgresError> {
+    // From the catalogue's tables, and not by `to_regclass`: that may remember from before this transaction waited for another server's that there is none.
     let about = sqlx::query(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), to_regclass($1) IS NOT NULL",
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+           EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = 'migrations')",
     );
-    let about = about.bind(format!("{}.migrations", config.quoted_schema()));
+    let about = about.bind(&*config.schema);
     let about = about.fetch_one(&mut *connection).await?;
     let (version, encoding): (i32, String) = (about.try_get(0)?, about.try_get(1)?);
     if version < OLDEST {

@@ -25,8 +25,7 @@ impl BrokerFactory for Brokers {
     }
 
     async fn lose_log(&self, cluster: &Engine) -> bool {
-        let cleared = "TRUNCATE slimy_rt.log";
-        cluster.server.psql_in(&cluster.database, cleared).await;
+        cluster.sql("TRUNCATE slimy_rt.log").await;
         true
     }
 

@@ -1,10 +1,19 @@
-//! The Postgres backends keep the traits' contracts, over real servers: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
+//! The Postgres backends keep the traits' contracts, over a real server: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
 mod broker;
+mod metrics;
+mod sessions;
+mod tokens;
+
+use std::time::Duration;
 
 use slimy_rt::conformance::{Failures, Report};
 use slimy_rt_backends::postgres::{Postgres, PostgresConfig};
 use slimy_rt_test_engines::{Postgres as Server, Proxy};
+use tokio::time::{Instant, sleep};
+
+/// How long anything is waited for.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A database of one's own, and a link to its server that can be cut.
 #[derive(Debug)]
@@ -27,10 +36,24 @@ impl Engine {
         }
     }
 
-    /// A client that comes over the link.
-    fn client(&self) -> Postgres {
+    /// Comes over the link.
+    fn config(&self) -> PostgresConfig {
         let url = self.server.url_at(self.proxy.port(), &self.database);
-        Postgres::new(PostgresConfig::new(&url).unwrap())
+        PostgresConfig::new(&url).unwrap()
+    }
+
+    fn client(&self) -> Postgres {
+        Postgres::new(self.config())
+    }
+
+    /// A client with a schema of its own.
+    fn client_of(&self, schema: &str) -> Postgres {
+        Postgres::new(self.config().schema(schema).unwrap())
+    }
+
+    /// What an operator does there.
+    async fn sql(&self, sql: &str) -> String {
+        self.server.psql_in(&self.database, sql).await
     }
 }
 
@@ -40,4 +63,13 @@ fn holds_but_for(result: Result<Report, Failures>, expected: &[&str]) {
     let others = report.not_applicable.iter();
     let names: Vec<&str> = others.map(|other| other.clause.name).collect();
     assert_eq!(names, expected, "{report}");
+}
+
+/// Looks again and again until it is so.
+async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !look().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
