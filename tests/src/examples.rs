@@ -25,6 +25,7 @@ examples! {
     BackendSessionStore: "../../book/src/backends/session-store.md",
     BackendBroker: "../../book/src/backends/broker.md",
     BackendMetrics: "../../book/src/backends/metrics.md",
+    BackendRedis: "../../book/src/backends/redis.md",
     BackendWriting: "../../book/src/backends/writing.md",
     Delivery: "../../book/src/delivery.md",
     Recovery: "../../book/src/recovery.md",

@@ -66,10 +66,11 @@ async fn look(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<usize, PostgresError> {
-    // By a query of the catalog, and not by `to_regclass`: that one may not have heard yet what was made while this transaction waited.
+    // From the catalogue's tables, and not by `to_regclass`: that may remember from before this transaction waited for another server's that there is none.
     let about = sqlx::query(
         "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
-           EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations')",
+           EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = 'migrations')",
     );
     let about = about.bind(&*config.schema);
     let about = about.fetch_one(&mut *connection).await?;
@@ -137,15 +138,11 @@ async fn take(
     config: &PostgresConfig,
     (done, name, sql): (usize, &str, &'static str),
 ) -> sqlx::Result<()> {
-    let is_there = sqlx::query("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)");
-    let is_there = is_there
-        .bind(&*config.schema)
-        .fetch_one(&mut *connection)
-        .await?;
+    let schema = config.quoted_schema();
+    let is_there = sqlx::query("SELECT to_regnamespace($1) IS NOT NULL").bind(&schema);
     // Even `IF NOT EXISTS` needs the privilege to create one.
-    if !is_there.try_get(0)? {
-        let create = format!("CREATE SCHEMA {}", config.quoted_schema());
-        let create = sqlx::raw_sql(AssertSqlSafe(create));
+    if !is_there.fetch_one(&mut *connection).await?.try_get(0)? {
+        let create = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")));
         create.execute(&mut *connection).await?;
     }
     if done == 0 {

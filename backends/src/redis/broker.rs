@@ -192,8 +192,10 @@ impl RoomBroker for RedisBroker {
     /// [`BrokerError::Invalid`].
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
         let messages = self.messages()?;
-        self.0.log.publish(messages.node(), batch).await?;
-        Ok(())
+        let published = self.0.log.publish(messages.node(), batch).await;
+        // One that can never be published says nothing of the engine.
+        messages.wrote(!matches!(&published, Err(error) if error.is_retryable()));
+        published.map(|_| ())
     }
 
     async fn end(&self) -> Result<Position, BrokerError> {

@@ -58,8 +58,10 @@ impl RedisConfig {
             .map_err(|_| {
                 refused("the URL is malformed: `redis://[user[:password]@]host[:port][/database]`")
             })?;
+        // Not every server permits a client to say which library it uses.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
         Ok(Self {
-            info,
+            info: info.set_redis_settings(settings),
             tls,
             prefix: "slimy-rt".into(),
             connect_timeout: Duration::from_secs(2),

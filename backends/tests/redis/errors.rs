@@ -11,7 +11,7 @@ use std::{
 use slimy_rt::{
     UserId,
     auth::{Role, User},
-    broker::RoomBroker,
+    broker::{Health, RoomBroker},
     session::{Expiry, Session, SessionError, SessionStore},
 };
 use slimy_rt_backends::redis::{
@@ -155,7 +155,9 @@ async fn permissions() {
 #[tokio::test]
 async fn a_full_memory_ends_when_there_is_more() {
     let server = Server::builder().args(["--maxmemory", "3mb"]).start().await;
-    let sessions = RedisSessionStore::new(&client(&server.url()));
+    let redis = client(&server.url());
+    let sessions = RedisSessionStore::new(&redis);
+    let node = Node::start(&redis).await;
     save(&sessions, "first").await.unwrap();
     let fill = [
         "EVAL",
@@ -168,7 +170,10 @@ async fn a_full_memory_ends_when_there_is_more() {
     assert!(error.is_retryable() && text.contains("maxmemory"), "{text}");
     let load = sessions.load(&user("first")).await.unwrap();
     assert_eq!(load, Some(Session::default()));
+    let health = || node.told().health.last().copied();
+    eventually("the node is down", async || health() == Some(Health::Down)).await;
     server.cli(&["CONFIG", "SET", "maxmemory", "100mb"]).await;
+    eventually("the node is up", async || health() == Some(Health::Up)).await;
     save(&sessions, "u").await.unwrap();
 }
 
@@ -191,10 +196,21 @@ async fn a_replica_takes_no_writes_until_it_is_the_primary() {
     let batch = [node.publication(to_room("room", "x"))];
     let error = node.broker.publish(&batch).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
+    // It can be read, but the node is not well before it can write again.
+    let health = || node.told().health.last().copied();
+    eventually("the node is down", async || health() == Some(Health::Down)).await;
+    let changes = node.told().health.len();
+    let reports = node.told().reports;
+    eventually("it has read again and again", async || {
+        node.told().reports > reports + 5
+    })
+    .await;
+    assert_eq!(node.told().health.len(), changes, "no change");
     server.cli(&["REPLICAOF", "NO", "ONE"]).await;
     save(&sessions, "u").await.unwrap();
     node.broker.publish(&batch).await.unwrap();
     node.received(&batch).await;
+    eventually("the node is up", async || health() == Some(Health::Up)).await;
 }
 
 #[tokio::test]

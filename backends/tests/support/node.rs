@@ -35,7 +35,9 @@ pub(crate) struct Told {
     pub(crate) publications: Vec<Delivered>,
     pub(crate) gaps: Vec<(Option<Position>, Position)>,
     pub(crate) advanced: Option<Position>,
+    /// The changes of its health, and how often it was reported.
     pub(crate) health: Vec<Health>,
+    pub(crate) reports: usize,
 }
 
 #[derive(Debug)]
@@ -178,6 +180,7 @@ impl BrokerEvents for Notes {
 
     fn health(&self, health: Health) {
         let mut told = self.told();
+        told.reports += 1;
         if told.health.last() != Some(&health) {
             told.health.push(health);
         }

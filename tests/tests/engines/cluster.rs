@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use slimy_rt_test_engines::{Postgres, Proxy, Redis};
 use slimy_rt_tests::fleet::Fleet;
 use tokio::time::{Instant, sleep};
@@ -130,9 +131,17 @@ impl Cluster {
             fleet,
         };
         for node in 0..nodes {
-            cluster.wait_for_broker(node, true).await;
+            cluster.wait_for_all(node).await;
         }
         cluster
+    }
+
+    /// Gives users the session that they had, in an engine that has lost it.
+    pub(crate) fn restore<'a>(&self, users: impl IntoIterator<Item = &'a str>) {
+        let session = json!({"guilds": [{"id": GUILD}]}).to_string();
+        for user in users {
+            self.sessions(&["put", user, &session]);
+        }
     }
 
     /// Edits the sessions in the engine, as an operator does, and gives what that prints.
@@ -151,12 +160,23 @@ impl Cluster {
 
     /// Waits until a node says that its broker is there, or not.
     pub(crate) async fn wait_for_broker(&self, node: usize, up: bool) {
+        self.wait_for_subsystem("broker", node, up).await;
+    }
+
+    /// Waits until a node says that all of its subsystems are there.
+    pub(crate) async fn wait_for_all(&self, node: usize) {
+        for subsystem in ["broker", "sessions"] {
+            self.wait_for_subsystem(subsystem, node, true).await;
+        }
+    }
+
+    async fn wait_for_subsystem(&self, subsystem: &str, node: usize, up: bool) {
         let expected = if up { "ok" } else { "down" };
         let deadline = Instant::now() + STATUS;
         loop {
             let (code, status) = self.fleet.node(node).status().await;
-            let broker = &status["subsystems"]["broker"];
-            if broker == expected && (up || code == 503) {
+            let state = &status["subsystems"][subsystem];
+            if state == expected && (up || code == 503) {
                 return;
             }
             assert!(

@@ -1,6 +1,9 @@
 //! A burst from both sides: each message is received exactly once everywhere, in order.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use slimy_rt_tests::chatter::{Chatter, Heard};
 use tokio::{task::JoinSet, time::Instant};
@@ -50,7 +53,7 @@ pub(crate) async fn every_message_once_and_in_order(kind: Kind, messages: usize)
     for (_, user, chatter) in &listeners {
         let all = each * NODES * SPEAKERS;
         let came = chatter.wait_for_count(all, begin + DEADLINE).await;
-        assert!(came, "{user} heard {} of {all}", chatter.heard_count());
+        assert!(came, "{user}: {}", what_is_missing(&cluster, chatter, each));
     }
     let took = begin.elapsed();
 
@@ -71,6 +74,20 @@ pub(crate) async fn every_message_once_and_in_order(kind: Kind, messages: usize)
 fn heard_by_all(listeners: &[(usize, String, Chatter)]) -> HashMap<String, Vec<Heard>> {
     let heard = |(_, user, chatter): &(usize, String, Chatter)| (user.clone(), chatter.heard());
     listeners.iter().map(heard).collect()
+}
+
+fn what_is_missing(cluster: &Cluster, chatter: &Chatter, each: usize) -> String {
+    let heard: HashSet<_> = chatter.heard().into_iter().map(|heard| heard.id).collect();
+    let speakers =
+        (0..NODES).flat_map(|node| ('a'..).take(SPEAKERS).map(move |letter| user(node, letter)));
+    let said = speakers.flat_map(|user| (0..each).map(move |number| format!("{user}-{number}")));
+    let missing: Vec<_> = said.filter(|id| !heard.contains(id)).collect();
+    let some = &missing[..missing.len().min(10)];
+    let nodes = cluster.fleet.nodes().iter();
+    let wrote: String = nodes
+        .map(|node| format!("{} wrote:\n{}\n", node.addr, node.output()))
+        .collect();
+    format!("{} missing: {some:?}\n{wrote}", missing.len())
 }
 
 /// What one node's speakers said in a room has one order for everybody.

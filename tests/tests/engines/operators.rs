@@ -193,6 +193,21 @@ pub(crate) async fn required_and_there(kind: Kind) {
     }
 }
 
+/// Whoever comes first makes what the engine needs; those who come at the same time find it.
+pub(crate) async fn many_begin_at_once(kind: Kind) {
+    const AT_ONCE: usize = 12;
+    let engine = Engine::start(kind).await;
+    let list = || operate(&engine, &["sessions", "list"]);
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(list)).collect();
+        let ended = all.into_iter().map(|one| one.join().expect("it ends"));
+        ended.collect()
+    });
+    for ended in ended {
+        assert_eq!(ended.json(), json!({}));
+    }
+}
+
 /// A command that cannot reach its engine says which flag names it.
 pub(crate) async fn nobody_answers_a_command(kind: Kind) {
     let engine = Engine::start(kind).await;

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     cluster::{Cluster, Engine, GUILD, Kind, is_soak, user},
-    talk::{Stories, Talk, say_many},
+    talk::{PACE, Stories, Talk, say_many},
 };
 
 /// How long cross-node delivery may take to be back, once the engine or the link is.
@@ -35,8 +35,12 @@ struct Scene {
 
 impl Scene {
     async fn begin(kind: Kind, nodes: usize) -> Self {
+        Self::begin_with(kind, nodes, PACE).await
+    }
+
+    async fn begin_with(kind: Kind, nodes: usize, pace: Duration) -> Self {
         let cluster = Cluster::start(kind, nodes).await;
-        let talk = Talk::start(&cluster.fleet, 0..nodes).await;
+        let talk = Talk::start_with(&cluster.fleet, 0..nodes, pace).await;
         talk.go_on(TRAFFIC).await;
         let memory = memory(&cluster);
         Self {
@@ -165,7 +169,9 @@ pub(crate) async fn a_link_is_slow(kind: Kind) {
     const LATENCY: Duration = Duration::from_millis(100);
     /// A publication's way to the engine and back to the reader is a few round trips, and some wait for the batch before.
     const ALLOWED: Duration = Duration::from_secs(2);
-    let scene = Scene::begin(kind, 2).await;
+    /// Whose a message's id is, the sessions are asked: a user has one answer per round trip.
+    const PACE: Duration = LATENCY.saturating_mul(3);
+    let scene = Scene::begin_with(kind, 2, PACE).await;
     scene.cluster.links[1].slow(LATENCY);
     let slow = Instant::now();
     scene.talk.go_on(AWAY).await;

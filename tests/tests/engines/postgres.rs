@@ -174,3 +174,8 @@ async fn a_logout_ends_a_token() {
 async fn a_revoked_user_has_no_tokens() {
     tokens::a_revoked_user_has_no_tokens(Postgres).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_begin_at_once() {
+    operators::many_begin_at_once(Postgres).await;
+}

@@ -231,7 +231,7 @@ pub(crate) async fn after_a_kill(kind: Kind) {
     for number in 0..tries {
         if number > 0 {
             scene.cluster.fleet.start_again(1);
-            scene.cluster.wait_for_broker(1, true).await;
+            scene.cluster.wait_for_all(1).await;
         }
         let mut traffic = scene.start(number, 1).await;
         let addr = scene.cluster.fleet.addr(1);
@@ -263,7 +263,10 @@ pub(crate) async fn after_the_engine_died(kind: Kind) {
     scene.cluster.engine.stop_hard().await;
     scene.cluster.engine.start_again().await;
     for node in 0..2 {
-        scene.cluster.wait_for_broker(node, true).await;
+        scene.cluster.wait_for_all(node).await;
+    }
+    if !scene.cluster.engine.keeps_its_data() {
+        scene.cluster.restore(["u1c", "u1d"]);
     }
     let mut entries = Vec::new();
     for (node, victim) in traffic.victims.iter_mut().enumerate() {

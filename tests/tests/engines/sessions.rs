@@ -162,7 +162,7 @@ pub(crate) async fn an_outage_ends_nobody(kind: Kind) {
     sleep(AWAY).await;
     cluster.engine.start_again().await;
     for node in 0..2 {
-        cluster.wait_for_broker(node, true).await;
+        cluster.wait_for_all(node).await;
     }
     sleep(AWAY).await;
     let [one, other] = &mut sockets;

@@ -19,7 +19,7 @@ use tokio::{
 use crate::cluster::{GUILD, user};
 
 /// From one message of a speaker to its next.
-const PACE: Duration = Duration::from_millis(20);
+pub(crate) const PACE: Duration = Duration::from_millis(20);
 /// The longest time that a message may take to the clients of its own node, and its answer to the speaker, whatever the engine does. The program
 /// itself waits for no more than two seconds; the rest is for machines that are busy with other tests.
 pub(crate) const LONGEST_LOCAL: Duration = Duration::from_secs(4);
@@ -67,6 +67,15 @@ pub(crate) struct Stories(pub(crate) Vec<Story>);
 impl Talk {
     /// Two speakers at each of these nodes.
     pub(crate) async fn start(fleet: &Fleet, nodes: impl IntoIterator<Item = usize>) -> Self {
+        Self::start_with(fleet, nodes, PACE).await
+    }
+
+    /// The same with another time from one message of a speaker to its next.
+    pub(crate) async fn start_with(
+        fleet: &Fleet,
+        nodes: impl IntoIterator<Item = usize>,
+        pace: Duration,
+    ) -> Self {
         let stop = watch::Sender::new(false);
         let mut chatters = Vec::new();
         for node in nodes {
@@ -85,7 +94,7 @@ impl Talk {
                     chatter,
                     said: Vec::new(),
                 };
-                tokio::spawn(speaker.speak(stop.subscribe()))
+                tokio::spawn(speaker.speak(pace, stop.subscribe()))
             })
             .collect();
         Self { stop, speakers }
@@ -130,10 +139,10 @@ impl Talk {
 }
 
 impl Speaker {
-    async fn speak(mut self, stop: watch::Receiver<bool>) -> Self {
+    async fn speak(mut self, pace: Duration, stop: watch::Receiver<bool>) -> Self {
         while !*stop.borrow() {
             self.say().await;
-            sleep(PACE).await;
+            sleep(pace).await;
         }
         self
     }

@@ -96,7 +96,8 @@ impl Nodes {
         let nodes = (0..2).map(|_| Program::start(&flags, &variables)).collect();
         let nodes = Self { engine, nodes };
         let session = format!(r#"{{"guilds":[{{"id":"{GUILD}"}}]}}"#);
-        assert_eq!(nodes.operate(&["sessions", "put", "u1", &session]).code, 0);
+        let ended = nodes.operate(&["sessions", "put", "u1", &session]);
+        assert_eq!(ended.code, 0, "{ended:?}");
         let deadline = Instant::now() + JOINED;
         for node in &nodes.nodes {
             while node.status().await.0 != 200 {

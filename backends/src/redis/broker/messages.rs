@@ -1,11 +1,17 @@
 //! Requests between nodes and their answers: each node has an inbox, a stream that it reads beside the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use redis::{Cmd, Script, Value};
 use slimy_rt::{
     NodeId,
-    broker::{BrokerError, BrokerEvents, Expected, Reply, ReplySink, Request},
+    broker::{BrokerError, BrokerEvents, Expected, Health, Reply, ReplySink, Request},
 };
 use tokio::{runtime::Handle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,6 +37,8 @@ pub(super) struct Messages {
     open: OpenRequests,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Whether the last heartbeat or publication was not taken.
+    is_refused: AtomicBool,
 }
 
 impl Messages {
@@ -43,7 +51,22 @@ impl Messages {
             open: OpenRequests::default(),
             tasks: TaskTracker::new(),
             stop,
+            is_refused: AtomicBool::new(false),
         }
+    }
+
+    /// How the engine takes what this node writes: it may answer reads, and yet take nothing.
+    pub(super) fn health(&self) -> Health {
+        if self.is_refused.load(Relaxed) {
+            Health::Down
+        } else {
+            Health::Up
+        }
+    }
+
+    /// Notes whether something was written.
+    pub(super) fn wrote(&self, is_taken: bool) {
+        self.is_refused.store(!is_taken, Relaxed);
     }
 
     pub(super) fn node(&self) -> &NodeId {
@@ -80,7 +103,9 @@ impl Messages {
     pub(super) async fn keep_registered(&self) {
         loop {
             sleep(HEARTBEAT).await;
-            match self.register(false).await {
+            let registered = self.register(false).await;
+            self.wrote(registered.is_ok());
+            match registered {
                 Ok(nodes) => self.open.only(&names(&nodes)),
                 Err(error) => {
                     // Nobody answers through an engine that is away.

@@ -159,7 +159,7 @@ impl Reader {
                 .reading(&mut pipeline, &streams, self.at.number, None, *count);
             let (messages, answer): (Value, Value) = pipeline.query_async(&mut connection).await?;
             *backoff = Backoff::new();
-            self.events.health(Health::Up);
+            self.events.health(self.messages.health());
 
             for message in redis::from_redis_value::<Vec<(String, Vec<Value>)>>(messages)
                 .map_err(redis::RedisError::from)?
@@ -167,10 +167,6 @@ impl Reader {
                 let (id, fields) = message;
                 self.messages.message(&fields, &self.events).await;
                 *heard = id;
-            }
-            if self.shared.interests.mask() & !mask != 0 {
-                // What came meanwhile for the new rooms lies before the end that was read, and was not read.
-                continue;
             }
             match Log::read(answer, *count, None)? {
                 // What is wanted since the read was sent may lie between what it read, which is not to be told without.

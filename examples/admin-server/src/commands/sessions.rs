@@ -75,18 +75,18 @@ impl Store {
 
     /// One JSON object, with a line for each user.
     async fn list(&self) -> Result<(), Failure> {
-        let (mut after, mut before) = (None, "\n");
-        print("{")?;
+        let (mut after, mut is_empty) = (None, true);
         loop {
             let page = ask(self.0.list(after.as_ref(), PAGE)).await?;
             let is_last = page.sessions.len() < PAGE;
             for (user, session) in &page.sessions {
-                let entry = format!("{before}{}:{}", json(user)?, json(session)?);
-                print(&entry)?;
-                before = ",\n";
+                let before = if is_empty { "{" } else { "," };
+                print(&format!("{before}\n{}:{}", json(user)?, json(session)?))?;
+                is_empty = false;
             }
             match page.sessions.into_iter().next_back() {
                 Some((user, _)) if !is_last => after = Some(user),
+                _ if is_empty => return print("{}\n"),
                 _ => return print("\n}\n"),
             }
         }

@@ -93,7 +93,7 @@ fn rounds(
 fn add(mode: Mode, contender: Contender, figures: &Figures, results: &mut Results) {
     if mode == Mode::ClusterSaturated && figures.nodes_had_time {
         results.remark(format!(
-            "Two nodes, saturated: {} left a part of the nodes' processor unused; the other one, with Redis and the clients, may be what limited its messages per second.",
+            "Two nodes, saturated: {} left a part of the nodes' processor unused; the other one, with Redis and the clients, may be what limited its messages per second, or another program that ran.",
             contender.name()
         ));
     }
