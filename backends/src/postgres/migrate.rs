@@ -138,11 +138,13 @@ async fn take(
     config: &PostgresConfig,
     (done, name, sql): (usize, &str, &'static str),
 ) -> sqlx::Result<()> {
-    let schema = config.quoted_schema();
-    let is_there = sqlx::query("SELECT to_regnamespace($1) IS NOT NULL").bind(&schema);
+    let is_there =
+        sqlx::query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)");
+    let is_there = is_there.bind(&*config.schema);
     // Even `IF NOT EXISTS` needs the privilege to create one.
     if !is_there.fetch_one(&mut *connection).await?.try_get(0)? {
-        let create = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")));
+        let create = format!("CREATE SCHEMA {}", config.quoted_schema());
+        let create = sqlx::raw_sql(AssertSqlSafe(create));
         create.execute(&mut *connection).await?;
     }
     if done == 0 {
