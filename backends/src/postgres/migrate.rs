@@ -86,7 +86,11 @@ async fn look(
     if !about.try_get(2)? {
         return Ok(0);
     }
-    let applied = sqlx::query("SELECT version, checksum FROM migrations ORDER BY version");
+    // By its full name: a schema that the user has no privilege on is left out of the search path without a word.
+    let applied = sqlx::query(AssertSqlSafe(format!(
+        "SELECT version, checksum FROM {}.migrations ORDER BY version",
+        config.quoted_schema()
+    )));
     let applied = applied.fetch_all(&mut *connection).await?;
     for (index, row) in applied.iter().enumerate() {
         let (version, sum): (i32, String) = (row.try_get(0)?, row.try_get(1)?);

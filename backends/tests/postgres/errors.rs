@@ -87,10 +87,13 @@ async fn tls_is_asked_for_and_checked() {
     let url = |parameters: &str| format!("{}?{parameters}", server.url("postgres"));
     let authority = server.certificates().authority().display().to_string();
     let checked = url(&format!("sslmode=verify-full&sslrootcert={authority}"));
-    client(&checked).ready().await.unwrap();
-    client(&url("sslmode=require")).ready().await.unwrap();
+    let clients = [client(&checked), client(&url("sslmode=require"))];
+    for client in &clients {
+        client.ready().await.unwrap();
+    }
     let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL";
     assert_eq!(server.psql(encrypted).await, "t");
+    drop(clients);
     let names = ["TLS", "`sslrootcert`"];
     refused(&url("sslmode=verify-full"), &names).await;
 
@@ -139,7 +142,7 @@ async fn a_read_only_database_takes_nothing_until_it_is_writable() {
     let engine = Engine::start().await;
     let set = |value: &str| {
         format!(
-            "ALTER DATABASE {} SET default_transaction_read_only = {value}",
+            "BEGIN READ WRITE; ALTER DATABASE {} SET default_transaction_read_only = {value}; COMMIT",
             engine.database
         )
     };
