@@ -270,7 +270,8 @@ pub(crate) async fn after_the_engine_died(kind: Kind) {
     }
     let mut entries = Vec::new();
     for (node, victim) in traffic.victims.iter_mut().enumerate() {
-        entries.push(victim.enter(scene.cluster.fleet.addr(node)).await);
+        let addr = scene.cluster.fleet.addr(node);
+        entries.push(once_answered(victim, addr).await);
     }
     let back = Instant::now();
     if !scene.cluster.engine.keeps_its_data() {
@@ -278,6 +279,21 @@ pub(crate) async fn after_the_engine_died(kind: Kind) {
     }
     traffic.end(&entries, cut, back).await;
     scene.cluster.assert_clean();
+}
+
+/// Comes in once the sessions can be asked again: what a node says of them may be a second old.
+async fn once_answered(client: &mut Chatter, addr: SocketAddr) -> Entry {
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        match client.connect(addr).await {
+            Ok(entry) => return entry,
+            Err(refusal) if refusal["message"] == "server_error" => {
+                assert!(Instant::now() < deadline, "the sessions do not answer");
+                sleep(TRAFFIC).await;
+            }
+            Err(refusal) => panic!("refused: {refusal}"),
+        }
+    }
 }
 
 /// Away for nearly as long as allowed, and for longer.
