@@ -227,8 +227,10 @@ async fn a_user_without_privileges_is_told_which() {
         .await
         .unwrap();
     let node = super::Node::of(broker).await;
+    let other = super::Node::of(PostgresBroker::new(&postgres)).await;
     let published = node.publish(&[to_room("room", "x")]).await;
-    node.received(&published).await;
+    other.received(&published).await;
+    assert_eq!(node.nodes().await, 1, "requests and answers go both ways");
     engine
         .sql("SET ROLE chat; SELECT slimy_rt.sweep(9, 9, '0', '0'), slimy_rt.trim_log(0, 0, 9)")
         .await;
