@@ -7,7 +7,7 @@
 //! * `history`: a page of 100, of a log of 1,000 publications to ten rooms in turn: of all rooms, and of one; elements are publications.
 //!
 //! In memory, both nodes' tasks are on one thread: no figure has a thread's waking in it. Redis is measured when `BENCH_REDIS_URL` names one that may be thrown
-//! away; there the nodes share two threads and the connection for commands.
+//! away, and Postgres when `BENCH_POSTGRES_URL` does; there the nodes share two threads, and the connections for commands.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -24,10 +24,8 @@ use slimy_rt::{
     },
     protocol::EventData,
 };
-use slimy_rt_backends::{memory::MemoryBroker, redis::RedisBroker};
-use slimy_rt_benches::{
-    criterion, event, one_thread, redis, room, say_what_is_not_measured, two_threads,
-};
+use slimy_rt_backends::{memory::MemoryBroker, postgres::PostgresBroker, redis::RedisBroker};
+use slimy_rt_benches::{criterion, event, one_thread, postgres, redis, room, two_threads};
 use tokio::{runtime::Runtime, sync::Semaphore};
 
 const BATCHES: [usize; 3] = [1, 16, 256];
@@ -37,7 +35,6 @@ const ROOMS: usize = 10;
 const PAGE: usize = LOG / ROOMS;
 
 fn backends(criterion: &mut Criterion) {
-    say_what_is_not_measured();
     let nodes = || {
         let first = MemoryBroker::new();
         let second = first.node();
@@ -49,6 +46,13 @@ fn backends(criterion: &mut Criterion) {
             // With a prefix of its own each pair has a log of its own.
             let redis = redis().expect("it was there just now");
             let node = || Arc::new(RedisBroker::new(&redis));
+            Pair::new(two_threads(), node(), node())
+        });
+    }
+    if postgres().is_some() {
+        measure(criterion, "postgres", || {
+            let postgres = postgres().expect("it was there just now");
+            let node = || Arc::new(PostgresBroker::new(&postgres));
             Pair::new(two_threads(), node(), node())
         });
     }

@@ -15,7 +15,10 @@ use slimy_rt::{
     protocol::EventData,
     server::{Config, Server},
 };
-use slimy_rt_backends::redis::{Redis, RedisConfig};
+use slimy_rt_backends::{
+    postgres::{Postgres, PostgresConfig},
+    redis::{Redis, RedisConfig},
+};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::{
@@ -23,8 +26,8 @@ pub use self::{
     loopback::{Loopback, raise_open_files},
 };
 
-/// The variables that name services which nothing here can measure yet, and whose they are.
-const SERVICES: [(&str, &str); 1] = [("BENCH_POSTGRES_URL", "Postgres")];
+/// The variable that names a database of Postgres, which may be thrown away: what the benches put into it stays.
+const POSTGRES: &str = "BENCH_POSTGRES_URL";
 /// The variable that names a Redis, which may be thrown away: what the benches put into it stays.
 const REDIS: &str = "BENCH_REDIS_URL";
 
@@ -43,13 +46,17 @@ pub fn one_thread() -> Runtime {
     runtime.expect("a runtime")
 }
 
-/// Says so when a service was named that nothing here can measure yet: silence would look like figures of it.
-pub fn say_what_is_not_measured() {
-    for (variable, backend) in SERVICES {
-        if std::env::var_os(variable).is_some() {
-            eprintln!("{variable} is set, but no bench measures the {backend} backend yet");
-        }
-    }
+/// Postgres, if one is named, with a schema that nobody else has.
+///
+/// # Panics
+/// When its URL is none.
+#[must_use]
+pub fn postgres() -> Option<Postgres> {
+    let url = std::env::var(POSTGRES).ok()?;
+    // Some characters of an id are not legal in a schema.
+    let schema = format!("bench_{}", NodeId::random()).replace('-', "_");
+    let config = PostgresConfig::new(&url).and_then(|config| config.schema(&schema));
+    Some(Postgres::new(config.expect(POSTGRES)))
 }
 
 /// Redis, if one is named, with a prefix that nobody else has.

@@ -2,7 +2,7 @@
 //!
 //! * `sessions/<backend>`: each method that a connect, a listing or a change needs, in a store of 10 and of 10,000 users in three guilds each. Elements are
 //!   calls; of `list`, sessions. `save and be told`: from `save` until a watcher has the change. One caller at a time, on one thread;
-//!   two for Redis, which is measured when `BENCH_REDIS_URL` names one that may be thrown away.
+//!   two for Redis and Postgres, which are measured when `BENCH_REDIS_URL` and `BENCH_POSTGRES_URL` name ones that may be thrown away.
 //! * `authenticate`: from a handshake with a JWT in its cookie to an identity or a refusal: cookie, signature, claims. `authorize` adds what the
 //!   server asks the store: whether the token is denied, and the user's session. Parsing HTTP and keeping its headers is not inside.
 
@@ -22,8 +22,10 @@ use slimy_rt::{
     server::Server,
     session::{Expiry, Guild, Session, SessionEvent, SessionStore},
 };
-use slimy_rt_backends::{memory::MemorySessionStore, redis::RedisSessionStore};
-use slimy_rt_benches::{criterion, one_thread, redis, say_what_is_not_measured, two_threads};
+use slimy_rt_backends::{
+    memory::MemorySessionStore, postgres::PostgresSessionStore, redis::RedisSessionStore,
+};
+use slimy_rt_benches::{criterion, one_thread, postgres, redis, two_threads};
 use tokio::runtime::Runtime;
 
 const USERS: [usize; 2] = [10, 10_000];
@@ -33,7 +35,6 @@ const PAGE: usize = 100;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn backends(criterion: &mut Criterion) {
-    say_what_is_not_measured();
     let runtime = one_thread();
     for users in USERS {
         let store = MemorySessionStore::new();
@@ -41,6 +42,10 @@ fn backends(criterion: &mut Criterion) {
         if let Some(redis) = redis() {
             let store = RedisSessionStore::new(&redis);
             measure(criterion, "redis", &two_threads(), &store, users);
+        }
+        if let Some(postgres) = postgres() {
+            let store = PostgresSessionStore::new(&postgres);
+            measure(criterion, "postgres", &two_threads(), &store, users);
         }
     }
 }

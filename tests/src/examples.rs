@@ -26,6 +26,7 @@ examples! {
     BackendBroker: "../../book/src/backends/broker.md",
     BackendMetrics: "../../book/src/backends/metrics.md",
     BackendRedis: "../../book/src/backends/redis.md",
+    BackendPostgres: "../../book/src/backends/postgres.md",
     BackendWriting: "../../book/src/backends/writing.md",
     Delivery: "../../book/src/delivery.md",
     Recovery: "../../book/src/recovery.md",

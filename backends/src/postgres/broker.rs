@@ -203,7 +203,10 @@ impl RoomBroker for PostgresBroker {
     /// [`BrokerError::Invalid`], and nothing of it gets into the log.
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
         let messages = self.messages()?;
-        self.0.log.publish(messages.node(), batch).await
+        let published = self.0.log.publish(messages.node(), batch).await;
+        let is_refused = published.as_ref().is_err_and(BrokerError::is_retryable);
+        messages.wrote(!is_refused);
+        published
     }
 
     async fn end(&self) -> Result<Position, BrokerError> {

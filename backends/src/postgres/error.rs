@@ -47,6 +47,9 @@ impl PostgresError {
     }
 }
 
+const NO_TLS: &str =
+    "TLS with Postgres fails: check the URL's `sslmode` and `sslrootcert`, and the certificate";
+
 pub(super) fn refused(text: impl Into<Box<str>>) -> PostgresError {
     PostgresError::Invalid(text.into())
 }
@@ -95,9 +98,9 @@ impl From<sqlx::Error> for PostgresError {
                 sqlx::Error::Configuration(_) => {
                     "the connection's settings cannot be used: see the URL's parameters and libpq's variables"
                 }
-                sqlx::Error::Tls(_) => {
-                    "TLS with Postgres fails: check the URL's `sslmode` and `sslrootcert`"
-                }
+                sqlx::Error::Tls(_) => NO_TLS,
+                // What rustls makes of a certificate that it does not trust.
+                sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => NO_TLS,
                 sqlx::Error::Io(_)
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed

@@ -86,7 +86,11 @@ async fn look(
     if !about.try_get(2)? {
         return Ok(0);
     }
-    let applied = sqlx::query("SELECT version, checksum FROM migrations ORDER BY version");
+    // By its full name: a schema that the user has no privilege on is left out of the search path without a word.
+    let applied = sqlx::query(AssertSqlSafe(format!(
+        "SELECT version, checksum FROM {}.migrations ORDER BY version",
+        config.quoted_schema()
+    )));
     let applied = applied.fetch_all(&mut *connection).await?;
     for (index, row) in applied.iter().enumerate() {
         let (version, sum): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -138,11 +142,13 @@ async fn take(
     config: &PostgresConfig,
     (done, name, sql): (usize, &str, &'static str),
 ) -> sqlx::Result<()> {
-    let schema = config.quoted_schema();
-    let is_there = sqlx::query("SELECT to_regnamespace($1) IS NOT NULL").bind(&schema);
+    let is_there =
+        sqlx::query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)");
+    let is_there = is_there.bind(&*config.schema);
     // Even `IF NOT EXISTS` needs the privilege to create one.
     if !is_there.fetch_one(&mut *connection).await?.try_get(0)? {
-        let create = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")));
+        let create = format!("CREATE SCHEMA {}", config.quoted_schema());
+        let create = sqlx::raw_sql(AssertSqlSafe(create));
         create.execute(&mut *connection).await?;
     }
     if done == 0 {

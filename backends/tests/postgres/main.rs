@@ -1,31 +1,64 @@
 //! The Postgres backends keep the traits' contracts, over a real server: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
 mod broker;
+mod errors;
+mod log;
 mod metrics;
+mod outage;
 mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
+mod tables;
 mod tokens;
 
-use std::time::Duration;
+use std::ops::Deref;
 
-use slimy_rt::conformance::{Failures, Report};
-use slimy_rt_backends::postgres::{Postgres, PostgresConfig};
+use slimy_rt_backends::postgres::{Postgres, PostgresBroker, PostgresConfig};
 use slimy_rt_test_engines::{Postgres as Server, Proxy};
-use tokio::time::{Instant, sleep};
 
-/// How long anything is waited for.
-const DEADLINE: Duration = Duration::from_secs(30);
+use self::support::{
+    eventually, holds_but_for,
+    node::{self, Node},
+    scenes, traffic,
+};
 
 /// A database of one's own, and a link to its server that can be cut.
 #[derive(Debug)]
 struct Engine {
-    server: &'static Server,
+    server: Place,
     database: String,
     proxy: Proxy,
 }
 
+/// Where a database is: on the server that tests share, or on one that may be killed.
+#[derive(Debug)]
+enum Place {
+    Shared(&'static Server),
+    Own(Box<Server>),
+}
+
+impl Deref for Place {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Self::Shared(server) => server,
+            Self::Own(server) => server,
+        }
+    }
+}
+
 impl Engine {
     async fn start() -> Self {
-        let server = Server::shared().await;
+        Self::at(Place::Shared(Server::shared().await)).await
+    }
+
+    /// On a server of its own.
+    async fn alone() -> Self {
+        Self::at(Place::Own(Box::new(Server::start().await))).await
+    }
+
+    async fn at(server: Place) -> Self {
         let url = server.create_database().await;
         let database = url.rsplit('/').next().unwrap().to_owned();
         let proxy = Proxy::start(server.addr()).await;
@@ -46,6 +79,11 @@ impl Engine {
         Postgres::new(self.config())
     }
 
+    /// A client that comes past the link.
+    fn direct(&self) -> Postgres {
+        Postgres::new(PostgresConfig::new(&self.server.url(&self.database)).unwrap())
+    }
+
     /// A client with a schema of its own.
     fn client_of(&self, schema: &str) -> Postgres {
         Postgres::new(self.config().schema(schema).unwrap())
@@ -57,19 +95,7 @@ impl Engine {
     }
 }
 
-/// Fails unless exactly these clauses do not apply.
-fn holds_but_for(result: Result<Report, Failures>, expected: &[&str]) {
-    let report = result.unwrap_or_else(|failures| panic!("{failures}"));
-    let others = report.not_applicable.iter();
-    let names: Vec<&str> = others.map(|other| other.clause.name).collect();
-    assert_eq!(names, expected, "{report}");
-}
-
-/// Looks again and again until it is so.
-async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !look().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
+/// A node with members in the room "room".
+async fn start(postgres: &Postgres) -> Node {
+    Node::of(PostgresBroker::new(postgres)).await
 }

@@ -19,10 +19,7 @@ use slimy_rt_backends::redis::{
 };
 use slimy_rt_test_engines::Redis as Server;
 
-use super::{
-    eventually,
-    node::{Node, to_room},
-};
+use super::{eventually, node::to_room, start};
 
 const SECRET: &str = "hunter2";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -135,7 +132,7 @@ async fn permissions() {
         .issue(&User::new(user("u"), Role::Member), HOUR)
         .await;
     assert!(tokens.revoke(&issued.unwrap()).await.unwrap());
-    let (one, two) = (Node::start(&enough).await, Node::start(&enough).await);
+    let (one, two) = (start(&enough).await, start(&enough).await);
     let published = one.publish(&[to_room("room", "x")]).await;
     two.received(&published).await;
     assert_eq!(one.nodes().await, 1);
@@ -185,7 +182,7 @@ async fn a_replica_takes_no_writes_until_it_is_the_primary() {
     let (server, nobody) = (Server::start().await, Server::start().await);
     let redis = client(&server.url());
     let sessions = RedisSessionStore::new(&redis);
-    let node = Node::start(&redis).await;
+    let node = start(&redis).await;
     save(&sessions, "u").await.unwrap();
     let port = nobody.port().to_string();
     nobody.kill().await;
@@ -264,7 +261,7 @@ async fn what_the_server_cannot_do() {
         .args(["--rename-command", "GETDEL", ""])
         .start()
         .await;
-    let node = Node::start(&client(&server.url())).await;
+    let node = start(&client(&server.url())).await;
     let error = node.broker.take_recovery("key").await.unwrap_err();
     let text = shown(&error);
     assert!(!error.is_retryable() && text.contains("6.2"), "{text}");
@@ -329,10 +326,10 @@ async fn databases_and_prefixes_share_nothing() {
         assert_eq!(page.sessions, expected);
     }
     let nodes = [
-        Node::start(&places[0]).await,
-        Node::start(&places[1]).await,
-        Node::start(&places[2]).await,
-        Node::start(&places[3]).await,
+        start(&places[0]).await,
+        start(&places[1]).await,
+        start(&places[2]).await,
+        start(&places[3]).await,
     ];
     for node in &nodes {
         let own = node.publish(&[to_room("room", "x")]).await;
@@ -351,7 +348,7 @@ async fn tls() {
     let config = RedisConfig::new(&server.url_tls()).unwrap();
     let redis = Redis::new(config.clone().authority_file(authority).unwrap());
     redis.ping().await.unwrap();
-    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (one, two) = (start(&redis).await, start(&redis).await);
     let published = one.publish(&[to_room("room", "x")]).await;
     two.received(&published).await;
 

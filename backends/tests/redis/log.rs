@@ -1,9 +1,6 @@
 //! The log: what it keeps, what nodes read of it, and much at once.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use slimy_rt::{
@@ -16,8 +13,8 @@ use slimy_rt_backends::redis::{
 use slimy_rt_test_engines::Redis as Server;
 
 use super::{
-    eventually,
     node::{Node, to_room},
+    scenes, start,
 };
 
 fn client(server: &Server) -> Redis {
@@ -141,7 +138,7 @@ async fn a_stream_keeps_so_many_bytes() {
     let (entries, _) = kept(&server).await;
     assert!((15..=20).contains(&entries), "{entries}");
 
-    let node = Node::start(&client(&server)).await;
+    let node = start(&client(&server)).await;
     let large = [node.publication(to_room("room", &"x".repeat(MAX_PUBLICATION_BYTES)))];
     let error = node.broker.publish(&large).await.unwrap_err();
     assert!(is_told(&error, "8388608"), "{error}");
@@ -161,7 +158,7 @@ async fn a_stream_keeps_so_many_bytes() {
 async fn large_binary_payloads_arrive_as_they_were() {
     let server = Server::start().await;
     let redis = client(&server);
-    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (one, two) = (start(&redis).await, start(&redis).await);
     let bytes: Vec<u8> = (0..2 * 1024 * 1024_u32)
         .map(|i| (i * 31 % 251) as u8)
         .collect();
@@ -186,87 +183,17 @@ async fn large_binary_payloads_arrive_as_they_were() {
 async fn a_node_reads_what_it_has_members_for_from_then_on() {
     let server = Server::start().await;
     let redis = client(&server);
-    let (one, two) = (Node::start(&redis).await, Node::start(&redis).await);
-    // Rooms in streams other than that of "room".
-    let rooms: Vec<String> = (0..40).map(|i| format!("late {i}")).collect();
-    for room in &rooms {
-        let before = one.publish(&[to_room(room, "before")]).await;
-        let began = Instant::now();
-        two.join(room);
-        let after = one.publish(&[to_room(room, "after")]).await;
-        two.received(&after).await;
-        // The reader was waiting for other streams: it was woken.
-        assert!(
-            began.elapsed() < Duration::from_millis(900),
-            "{:?}",
-            began.elapsed()
-        );
-        drop(before);
-    }
-    let end = one.broker.end().await.unwrap();
-    one.publish(&[to_room("nobody's room at all", "x")]).await;
-    eventually("a node knows how far it is", async || {
-        let told = two.told();
-        let last = told.publications.last().and_then(|(at, _)| at.as_ref());
-        told.advanced.iter().chain(last).any(|at| *at >= end)
-    })
-    .await;
-    assert!(two.told().gaps.is_empty());
+    let (one, two) = (start(&redis).await, start(&redis).await);
+    scenes::a_node_reads_what_it_has_members_for(&one, &two).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_publications_of_two_nodes() {
-    const EACH: usize = 50_000;
-    const BATCH: usize = 250;
-    const ROOMS: usize = 10;
     let server = Server::start().await;
     let redis = [client(&server), client(&server)];
     let nodes = [
-        Arc::new(Node::start(&redis[0]).await),
-        Arc::new(Node::start(&redis[1]).await),
+        Arc::new(start(&redis[0]).await),
+        Arc::new(start(&redis[1]).await),
     ];
-    for node in &nodes {
-        (0..ROOMS).for_each(|room| node.join(&format!("guild:{room}")));
-    }
-    let began = Instant::now();
-    let publish = |node: Arc<Node>| async move {
-        for batch in 0..EACH / BATCH {
-            let room = |i| format!("guild:{}", (batch + i) % ROOMS);
-            let batch: Vec<_> = (0..BATCH).map(|i| to_room(&room(i), "hello")).collect();
-            node.publish(&batch).await;
-        }
-    };
-    let publishing = nodes
-        .each_ref()
-        .map(|node| tokio::spawn(publish(Arc::clone(node))));
-    for task in publishing {
-        task.await.unwrap();
-    }
-    for node in &nodes {
-        eventually("everything arrives", async || {
-            node.told().publications.len() >= 2 * EACH || !node.told().gaps.is_empty()
-        })
-        .await;
-    }
-    println!(
-        "100,000 publications, each read by both nodes, in {:?}",
-        began.elapsed()
-    );
-    let expected: Vec<u64> = (1..=EACH as u64).collect();
-    for node in &nodes {
-        assert!(node.told().gaps.is_empty(), "{:?}", node.told().gaps);
-        for from in &nodes {
-            assert_eq!(node.numbers_of(&from.id), expected);
-        }
-        let told = node.told();
-        assert!(
-            told.publications.is_sorted_by(|(a, _), (b, _)| a < b),
-            "in the log's order"
-        );
-    }
-    let order = |node: &Node| -> Vec<_> {
-        let told = node.told();
-        told.publications.iter().map(|(at, _)| at.clone()).collect()
-    };
-    assert_eq!(order(&nodes[0]), order(&nodes[1]));
+    scenes::much_of_two_nodes(&nodes, 50_000).await;
 }

@@ -4,20 +4,20 @@ mod broker;
 mod errors;
 mod log;
 mod metrics;
-mod node;
 mod outage;
 mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
 mod tokens;
 
-use std::time::Duration;
-
-use slimy_rt::conformance::{Failures, Report};
-use slimy_rt_backends::redis::{Redis, RedisConfig};
+use slimy_rt_backends::redis::{Redis, RedisBroker, RedisConfig};
 use slimy_rt_test_engines::{Proxy, Redis as Server};
-use tokio::time::{Instant, sleep};
 
-/// How long anything is waited for.
-const DEADLINE: Duration = Duration::from_secs(30);
+use self::support::{
+    eventually, holds_but_for,
+    node::{self, Node},
+    scenes, traffic,
+};
 
 /// A server of one's own, and a link to it that can be cut.
 #[derive(Debug)]
@@ -53,19 +53,7 @@ impl Engine {
     }
 }
 
-/// Fails unless exactly these clauses do not apply.
-fn holds_but_for(result: Result<Report, Failures>, expected: &[&str]) {
-    let report = result.unwrap_or_else(|failures| panic!("{failures}"));
-    let others = report.not_applicable.iter();
-    let names: Vec<&str> = others.map(|other| other.clause.name).collect();
-    assert_eq!(names, expected, "{report}");
-}
-
-/// Looks again and again until it is so.
-async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !look().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
+/// A node with members in the room "room".
+async fn start(redis: &Redis) -> Node {
+    Node::of(RedisBroker::new(redis)).await
 }

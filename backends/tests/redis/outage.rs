@@ -1,88 +1,32 @@
 //! A server that is killed, cut off, slow, or says nothing.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::StreamExt;
 use slimy_rt::{
     UserId,
-    broker::{Audience, Health, Publication, ReplySink, Request, RoomBroker},
+    broker::{Audience, Health, ReplySink, Request, RoomBroker},
     session::{Expiry, Session, SessionEvent, SessionStore},
 };
 use slimy_rt_backends::redis::{Redis, RedisBroker, RedisSessionStore};
-use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
     Engine, eventually,
     node::{Node, nobody, to_room},
+    scenes::{self, BACK},
+    start,
+    traffic::{Traffic, grow},
 };
-
-/// Until when everything has to be back once the server is.
-const BACK: Duration = Duration::from_secs(2);
-
-/// A node that publishes all the time, as a server does: in order, and again what could not be said to be there.
-struct Traffic {
-    node: Arc<Node>,
-    stop: Arc<AtomicBool>,
-    task: JoinHandle<Vec<Arc<Publication>>>,
-}
-
-impl Traffic {
-    fn begin(node: &Arc<Node>) -> Self {
-        let (node, stop) = (Arc::clone(node), Arc::new(AtomicBool::new(false)));
-        let (publishing, stopped) = (Arc::clone(&node), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            let mut all = Vec::new();
-            while !stopped.load(Relaxed) {
-                let batch: Vec<_> = (0..4)
-                    .map(|_| publishing.publication(to_room("room", "hello")))
-                    .collect();
-                while let Err(error) = publishing.broker.publish(&batch).await {
-                    assert!(error.is_retryable(), "{error}");
-                    sleep(Duration::from_millis(20)).await;
-                }
-                all.extend(batch);
-                sleep(Duration::from_millis(1)).await;
-            }
-            all
-        });
-        Self { node, stop, task }
-    }
-
-    /// How many of its publications that node has been told of.
-    fn heard_by(&self, node: &Node) -> usize {
-        node.numbers_of(&self.node.id).len()
-    }
-
-    /// Waits until that node hears of more, and says how long that took.
-    async fn is_heard_by(&self, node: &Node) -> Duration {
-        let (before, began) = (self.heard_by(node), Instant::now());
-        eventually("more is heard", async || self.heard_by(node) > before + 8).await;
-        began.elapsed()
-    }
-
-    async fn end(self) -> Vec<Arc<Publication>> {
-        self.stop.store(true, Relaxed);
-        self.task.await.unwrap()
-    }
-}
 
 async fn two_nodes(engine: &Engine) -> [Arc<Node>; 2] {
     let (over_the_link, direct) = (engine.client(), engine.direct());
     [
-        Arc::new(Node::start(&over_the_link).await),
-        Arc::new(Node::start(&direct).await),
+        Arc::new(start(&over_the_link).await),
+        Arc::new(start(&direct).await),
     ]
-}
-
-/// Whether numbers grow, so that nothing came twice or out of order.
-fn grow(numbers: &[u64]) -> bool {
-    numbers.is_sorted_by(|a, b| a < b)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,55 +68,14 @@ async fn a_server_that_is_killed_and_comes_back_empty() {
 async fn a_link_that_is_cut_for_a_while() {
     let engine = Engine::start().await;
     let nodes = two_nodes(&engine).await;
-    let traffic = nodes.each_ref().map(Traffic::begin);
-    traffic[1].is_heard_by(&nodes[0]).await;
-    for _ in 0..3 {
-        engine.proxy.cut().await;
-        eventually("the node knows", async || {
-            nodes[0].told().health.last() == Some(&Health::Down)
-        })
-        .await;
-        // The other node goes on meanwhile.
-        traffic[1].is_heard_by(&nodes[1]).await;
-        sleep(Duration::from_secs(1)).await;
-        engine.proxy.heal().await;
-        for (node, other) in [(&nodes[0], &traffic[1]), (&nodes[1], &traffic[0])] {
-            let took = other.is_heard_by(node).await;
-            assert!(took < BACK, "{took:?} after the link was back");
-        }
-    }
-    let [one, two] = traffic;
-    for published in [one.end().await, two.end().await] {
-        let from = published[0].id.as_ref().unwrap().0.clone();
-        let expected: Vec<u64> = (1..=published.len() as u64).collect();
-        for node in &nodes {
-            node.received(&published[published.len() - 1..]).await;
-            assert_eq!(node.numbers_of(&from), expected);
-            assert!(node.told().gaps.is_empty());
-        }
-    }
+    scenes::a_link_that_is_cut_for_a_while(&nodes, &engine.proxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_link() {
     let engine = Engine::start().await;
     let nodes = two_nodes(&engine).await;
-    engine.proxy.slow(Duration::from_millis(150));
-    let traffic = nodes.each_ref().map(Traffic::begin);
-    for (node, other) in [(&nodes[0], &traffic[1]), (&nodes[1], &traffic[0])] {
-        other.is_heard_by(node).await;
-        other.is_heard_by(node).await;
-    }
-    assert_eq!(nodes[0].nodes().await, 1);
-    let [one, two] = traffic;
-    for published in [one.end().await, two.end().await] {
-        let from = published[0].id.as_ref().unwrap().0.clone();
-        let expected: Vec<u64> = (1..=published.len() as u64).collect();
-        for node in &nodes {
-            node.received(&published[published.len() - 1..]).await;
-            assert_eq!(node.numbers_of(&from), expected);
-        }
-    }
+    scenes::a_slow_link(&nodes, &engine.proxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,8 +85,8 @@ async fn a_server_that_says_nothing() {
         let config = engine.config().command_timeout(Duration::from_millis(300));
         Redis::new(config.connect_timeout(Duration::from_millis(300)))
     };
-    let node = Node::start(&quick()).await;
-    let other = Node::start(&engine.direct()).await;
+    let node = start(&quick()).await;
+    let other = start(&engine.direct()).await;
     let sessions = RedisSessionStore::new(&quick());
     let user = UserId::parse("u").unwrap();
     sessions.load(&user).await.unwrap();
@@ -233,19 +136,8 @@ async fn a_server_that_says_nothing() {
 #[tokio::test]
 async fn a_node_that_says_no_goodbye_is_gone_in_time() {
     let engine = Engine::start().await;
-    let node = Node::start(&engine.client()).await;
-    let gone = Node::start(&engine.client()).await;
-    assert_eq!(node.nodes().await, 1);
-    drop(gone);
-    let began = Instant::now();
-    let (replies, mut answers) = ReplySink::channel();
-    let asked = node.broker.request(&Request::Nodes, replies).await.unwrap();
-    assert_eq!(asked.nodes, 1, "it is not known to be gone yet");
-    // Nobody answers, and the one who asked is told so.
-    assert!(answers.recv().await.is_none());
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(node.nodes().await, 0);
+    let (node, gone) = (start(&engine.client()).await, start(&engine.client()).await);
+    scenes::a_node_that_says_no_goodbye(node, gone).await;
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use super::super::{Postgres, PostgresError, connection::Statement};
 use crate::interest::{EVERYONE, buckets_for, buckets_of};
 
 /// The most bytes that a publication may have.
-pub const MAX_PUBLICATION_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_PUBLICATION_BYTES: usize = 8 * 1024 * 1024;
 
-/// Of how many bytes of publications a statement is made: less than a message to Postgres can have, and one publication at least.
-const MAX_STATEMENT_BYTES: usize = MAX_PUBLICATION_BYTES;
+/// Of how many bytes of publications a statement is made at most: far less than the gigabyte that a value can have.
+const MAX_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
 /// How many publications are read at once, and of how many bytes: one at least.
 const READ: (i32, i64) = (512, 4 * 1024 * 1024);
 /// How often the log is trimmed, and how many publications go in one transaction.

@@ -1,10 +1,16 @@
 //! Requests between nodes and their answers: rows of a table, of which each node deletes its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use slimy_rt::{
     NodeId,
-    broker::{BrokerError, BrokerEvents, Expected, Reply, ReplySink, Request},
+    broker::{BrokerError, BrokerEvents, Expected, Health, Reply, ReplySink, Request},
 };
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::{sync::Mutex, time::sleep};
@@ -37,6 +43,8 @@ pub(super) struct Messages {
     handled: Mutex<Vec<i64>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Whether the last heartbeat or publication was not taken.
+    is_refused: AtomicBool,
 }
 
 /// The channels on which it rings.
@@ -62,7 +70,22 @@ impl Messages {
             handled: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            is_refused: AtomicBool::new(false),
         }
+    }
+
+    /// How the engine takes what this node writes: it may answer reads, and yet take nothing.
+    pub(super) fn health(&self) -> Health {
+        if self.is_refused.load(Relaxed) {
+            Health::Down
+        } else {
+            Health::Up
+        }
+    }
+
+    /// Notes whether something was written.
+    pub(super) fn wrote(&self, is_taken: bool) {
+        self.is_refused.store(!is_taken, Relaxed);
     }
 
     pub(super) fn node(&self) -> &NodeId {
@@ -100,7 +123,9 @@ impl Messages {
     pub(super) async fn keep_registered(&self) {
         loop {
             sleep(HEARTBEAT).await;
-            match self.register().await {
+            let registered = self.register().await;
+            self.wrote(registered.is_ok());
+            match registered {
                 Ok(nodes) => self.open.only(&nodes),
                 Err(error) => {
                     // Nobody answers through an engine that is away.

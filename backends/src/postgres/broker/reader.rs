@@ -102,7 +102,7 @@ impl Reader {
                 due.log = self.read_log(listener).await?;
             }
             *backoff = Backoff::new();
-            self.events.health(Health::Up);
+            self.events.health(self.messages.health());
             if due.log || due.inbox {
                 continue;
             }

@@ -14,7 +14,6 @@ use slimy_rt::{
     },
     protocol::EventData,
 };
-use slimy_rt_backends::redis::{Redis, RedisBroker};
 use tokio::sync::Semaphore;
 
 use super::eventually;
@@ -24,7 +23,7 @@ const OPEN: usize = Semaphore::MAX_PERMITS / 2;
 
 pub(crate) struct Node {
     pub(crate) id: NodeId,
-    pub(crate) broker: RedisBroker,
+    pub(crate) broker: Arc<dyn RoomBroker>,
     pub(crate) start: Position,
     notes: Arc<Notes>,
     published: AtomicU64,
@@ -50,13 +49,13 @@ struct Notes {
 
 impl Node {
     /// A node with members in the room "room".
-    pub(crate) async fn start(redis: &Redis) -> Self {
-        Self::with(RedisBroker::new(redis), true).await
+    pub(crate) async fn of(broker: impl RoomBroker) -> Self {
+        Self::with(broker, true).await
     }
 
     /// One that takes no publication before [`open`](Self::open), if it is shut.
-    pub(crate) async fn with(broker: RedisBroker, is_open: bool) -> Self {
-        let id = NodeId::random();
+    pub(crate) async fn with(broker: impl RoomBroker, is_open: bool) -> Self {
+        let (broker, id): (Arc<dyn RoomBroker>, _) = (Arc::new(broker), NodeId::random());
         let notes = Notes::new(&id, if is_open { OPEN } else { 0 });
         let info = NodeInfo { id: id.clone() };
         let start = broker.start(&info, Arc::clone(&notes) as _).await.unwrap();
