@@ -157,7 +157,7 @@ async fn a_full_memory_ends_when_there_is_more() {
     let server = Server::builder().args(["--maxmemory", "3mb"]).start().await;
     let redis = client(&server.url());
     let sessions = RedisSessionStore::new(&redis);
-    let node = Node::start(&redis).await;
+    let node = start(&redis).await;
     save(&sessions, "first").await.unwrap();
     let fill = [
         "EVAL",
