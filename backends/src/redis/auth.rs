@@ -16,10 +16,7 @@ use slimy_rt::{
 use super::{
     Redis, RedisError,
     error::{refused, unavailable},
-    session::{
-        MAX_CHANGES, MAX_DENIED_TOKENS, changes_key, denied_key, forgotten_before, millis,
-        unix_millis,
-    },
+    session::{MAX_CHANGES, MAX_DENIED_TOKENS, changes_key, denied_key, forgotten_before, millis},
 };
 use crate::credential;
 
@@ -90,7 +87,8 @@ impl RedisTokens {
     pub async fn issue(&self, user: &User, life: Duration) -> Result<String, RedisError> {
         let life = life.min(MAX_TOKEN_LIFE);
         let now = SystemTime::now();
-        let (issued, ends) = (unix_millis(now), unix_millis(now + life));
+        // Rounded down: a token is good for no longer than was asked.
+        let (issued, ends) = (millis_before(now), millis_before(now + life));
         let record = json!({"user": user, "issued": issued, "ends": ends}).to_string();
         if record.len() > MAX_USER_BYTES {
             return Err(refused(format!(
@@ -202,4 +200,10 @@ fn identity(record: &[u8]) -> Option<Identity> {
             .issued_at(time("issued")?)
             .expires_at(time("ends")?),
     )
+}
+
+/// Whole milliseconds of Unix time, without what is over them.
+fn millis_before(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
