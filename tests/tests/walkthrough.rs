@@ -319,6 +319,7 @@ async fn the_tcp_broker_keeps_the_contract() {
     let report = broker::check(Hubs).await.unwrap();
     let missing = [
         "history-",
+        "end-covers",
         "request-",
         "reply-",
         "recovery-",

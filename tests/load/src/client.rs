@@ -83,7 +83,13 @@ impl Client {
         client.expect(b"0{").await?;
         client.send("40").await?;
         client.expect(b"40{").await?;
+        client.started().await?;
         Ok(client)
+    }
+
+    /// Reads the event that brings a new client its first offset, right behind the answer to CONNECT.
+    pub(crate) async fn started(&mut self) -> Result<(), Failure> {
+        self.expect(br#"42["session:started","#).await
     }
 
     async fn head(&mut self) -> io::Result<Bytes> {

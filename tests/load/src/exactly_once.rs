@@ -218,6 +218,7 @@ impl Visitor {
             }
             self.account.enter(&packet)?;
         }
+        self.client.started().await?;
         self.ensure_has(&published)?;
         self.end_stay(visits);
         self.account = Account::joined(&published, &place.talk.begun());
