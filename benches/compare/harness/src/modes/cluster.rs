@@ -52,39 +52,59 @@ fn two_nodes(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
         (Mode::ClusterSaturated, SATURATED),
         (Mode::ClusterRate, Load::Rate(RATE)),
     ] {
-        let loads = vec![load; all.len()];
-        rounds(&mut all, mode, &loads, setup, results)?;
+        rounds(&mut all, mode, |_| Some(load), setup, results)?;
     }
-    let half = |nodes: &Nodes| {
-        let most = results.median(Mode::ClusterSaturated, nodes.contender, Metric::Messages);
-        most.map(|most| Load::Rate(most / 2.0))
-    };
-    let loads = all.iter().map(half).collect::<Option<Vec<_>>>();
-    let loads = loads.ok_or("half of nothing")?;
-    rounds(&mut all, Mode::ClusterHalf, &loads, setup, results)
+    let halves: Vec<_> = all
+        .iter()
+        .map(|nodes| {
+            let contender = nodes.contender;
+            let most = results.median(Mode::ClusterSaturated, contender, Metric::Messages);
+            (contender, most.map(|most| Load::Rate(most / 2.0)))
+        })
+        .collect();
+    let half = |contender| halves.iter().find(|(c, _)| *c == contender)?.1;
+    rounds(&mut all, Mode::ClusterHalf, half, setup, results)
 }
 
 fn with_recovery(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
     // It is what admin-server does by itself.
-    let mut nodes = [Nodes::start(Contender::SlimyRt, TALKS, "")?];
+    let mut nodes = vec![Nodes::start(Contender::SlimyRt, TALKS, "")?];
     let mode = Mode::ClusterRecovery;
-    rounds(&mut nodes, mode, &[SATURATED], setup, results)
+    rounds(&mut nodes, mode, |_| Some(SATURATED), setup, results)
 }
 
+/// A warm-up, and rounds that count. A peer that loses, doubles or reorders a message is out of it from then on, and the report says so.
 fn rounds(
-    all: &mut [Nodes],
+    all: &mut Vec<Nodes>,
     mode: Mode,
-    loads: &[Load],
+    load: impl Fn(Contender) -> Option<Load>,
     setup: &Setup,
     results: &mut Results,
 ) -> Result<(), Failure> {
-    for (nodes, load) in all.iter_mut().zip(loads) {
-        nodes.run(*load, WARM_UP)?;
-    }
-    for _ in 0..setup.scale.cluster_rounds() {
-        for (nodes, load) in all.iter_mut().zip(loads) {
-            let figures = nodes.run(*load, setup.scale.round())?;
-            add(mode, nodes.contender, &figures, results);
+    for round in 0..=setup.scale.cluster_rounds() {
+        let time = if round == 0 {
+            WARM_UP
+        } else {
+            setup.scale.round()
+        };
+        let mut at = 0;
+        while let Some(nodes) = all.get_mut(at) {
+            let contender = nodes.contender;
+            let load = load(contender).ok_or("half of nothing")?;
+            match nodes.run(load, time) {
+                Ok(figures) if round > 0 => add(mode, contender, &figures, results),
+                Ok(_) => {}
+                Err(failure) if contender == Contender::SlimyRt => return Err(failure),
+                Err(failure) => {
+                    results.remark(format!(
+                        "Two nodes: {} is out of it from here on: {failure}.",
+                        contender.name()
+                    ));
+                    all.remove(at);
+                    continue;
+                }
+            }
+            at += 1;
         }
     }
     Ok(())
