@@ -162,17 +162,27 @@ impl Log {
             about.arg(format!("trimmed{stream}"));
         }
         about.ignore();
-        for stream in streams {
-            let to = to.map_or_else(|| "+".to_owned(), |to| format!("{to}-0"));
-            let from = format!("{}-0", after + 1);
-            pipeline
-                .cmd("XRANGE")
-                .arg(self.stream_key(*stream))
-                .arg(from)
-                .arg(to)
-                .arg("COUNT")
-                .arg(count)
-                .ignore();
+        match to {
+            // One command that answers with those streams only that have something.
+            None => {
+                let read = pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("STREAMS");
+                let keys: Vec<_> = streams.iter().map(|s| self.stream_key(*s)).collect();
+                read.arg(keys)
+                    .arg(vec![format!("{after}-0"); streams.len()])
+                    .ignore();
+            }
+            Some(to) => {
+                for stream in streams {
+                    pipeline
+                        .cmd("XRANGE")
+                        .arg(self.stream_key(*stream))
+                        .arg(format!("{}-0", after + 1))
+                        .arg(format!("{to}-0"))
+                        .arg("COUNT")
+                        .arg(count)
+                        .ignore();
+                }
+            }
         }
         pipeline.cmd("EXEC");
     }
@@ -203,6 +213,17 @@ impl Log {
             trimmed: about.iter().skip(2).filter_map(number).max().unwrap_or(0),
             entries: BTreeMap::new(),
             complete_to: to.unwrap_or(end).min(end),
+        };
+        let parts: Vec<Value> = match to {
+            Some(_) => parts.collect(),
+            None => array(parts.next().unwrap_or(Value::Nil))?
+                .into_iter()
+                .map(|stream| {
+                    array(stream)?
+                        .pop()
+                        .ok_or_else(|| unavailable("Redis answered nothing"))
+                })
+                .collect::<Result<_, _>>()?,
         };
         for stream in parts {
             let (mut last, mut seen) = (0, 0);

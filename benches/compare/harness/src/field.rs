@@ -6,7 +6,7 @@ use crate::{
     Failure,
     contender::{self, Contender, Guilds, Place, Server},
     process::{self, Cpu},
-    swarm::{PATIENCE, Swarm, Watch},
+    swarm::{PATIENCE, Pause, Swarm, Watch},
     waves::Waves,
 };
 
@@ -64,8 +64,7 @@ pub(crate) struct Plan<'a> {
     /// How long the limit program's frames are.
     pub(crate) frame_bytes: usize,
     pub(crate) place: Place<'a>,
-    /// Whether something else has the clients' processor too.
-    pub(crate) yields: bool,
+    pub(crate) pause: Pause,
 }
 
 impl Plan<'_> {
@@ -77,7 +76,7 @@ impl Plan<'_> {
             text_len: TEXT_LEN,
             frame_bytes,
             place: Place::ALONE,
-            yields: false,
+            pause: Pause::None,
         }
     }
 }
@@ -92,7 +91,7 @@ impl Field {
             .collect();
         let server = Server::start(contender, &guilds, plan.frame_bytes, plan.place)?;
         let mut swarm = Swarm::new(server.addr)?;
-        swarm.yields = plan.yields;
+        swarm.pause = plan.pause;
         swarm.join(&contender::cookies(plan.room_of.len())?)?;
         let waves = Waves::new(plan.room_of.clone());
         let senders = (0..waves.room_count())

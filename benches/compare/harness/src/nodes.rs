@@ -7,7 +7,7 @@ use crate::{
     contender::{self, Contender, Guilds, Place, Server},
     field::{BUSY, Load, TEXT_LEN},
     redis::Redis,
-    swarm::{PATIENCE, Swarm},
+    swarm::{PATIENCE, Pause, Swarm},
     talks::{MARK_LEN, Talks},
 };
 
@@ -60,7 +60,7 @@ impl Nodes {
         let [senders, receivers] = &mut swarms;
         for (swarm, cookies) in [(senders, &cookies[..talks]), (receivers, &cookies[talks..])] {
             let swarm = swarm.as_mut().map_err(|error| error.clone())?;
-            swarm.yields = true;
+            swarm.pause = Pause::Yield;
             swarm.join(cookies)?;
         }
         let [senders, receivers] = swarms;
@@ -86,6 +86,11 @@ impl Nodes {
         // What has waited meanwhile, pings above all.
         while self.turn()? > 0 {}
         self.talks.reset();
+        let pause = match load {
+            Load::Closed { .. } => Pause::Yield,
+            Load::Rate(_) => Pause::Sleep,
+        };
+        (self.senders.pause, self.receivers.pause) = (pause, pause);
         let (nodes, redis, began) = (self.nodes_cpu()?, self.redis.cpu()?, Instant::now());
         match load {
             Load::Closed { window, rooms } => self.closed(window, rooms, began + duration)?,

@@ -77,9 +77,24 @@ pub(crate) struct Swarm {
     pub(crate) writes: u64,
     /// Time in which there was nothing to do.
     pub(crate) idle: Duration,
-    /// Whether the processor is offered to others when there is nothing to do.
-    pub(crate) yields: bool,
+    pub(crate) pause: Pause,
 }
+
+/// What the clients do when there is nothing to do. Their processor may also be that of another program: Redis.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Pause {
+    /// Look again at once: whoever sleeps is woken at the sender's expense.
+    #[default]
+    None,
+    /// Offer the processor to others, and look again.
+    Yield,
+    /// Sleep for a moment. To the scheduler, who yields all the time is as busy as who works: a program that wakes may wait for a
+    /// time slice of milliseconds, which would then be measured.
+    Sleep,
+}
+
+/// The shortest sleep; the kernel adds some 50 µs.
+const NAP: Duration = Duration::from_micros(1);
 
 impl Swarm {
     pub(crate) fn new(addr: SocketAddr) -> Result<Self, Failure> {
@@ -92,7 +107,7 @@ impl Swarm {
             outgoing: Vec::new(),
             writes: 0,
             idle: Duration::ZERO,
-            yields: false,
+            pause: Pause::None,
         })
     }
 
@@ -206,7 +221,7 @@ impl Swarm {
             .map_err(text)
     }
 
-    /// Reads what there is, and comes back at once: whoever sleeps is woken at the sender's expense. Says how many sockets had something.
+    /// Reads what there is, or makes a pause. Says how many sockets had something.
     pub(crate) fn turn(&mut self, watch: &mut impl Watch) -> Result<usize, Failure> {
         let before = Instant::now();
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -221,8 +236,10 @@ impl Swarm {
         }
         self.events = events;
         if ready == 0 {
-            if self.yields {
-                thread::yield_now();
+            match self.pause {
+                Pause::None => {}
+                Pause::Yield => thread::yield_now(),
+                Pause::Sleep => thread::sleep(NAP),
             }
             self.idle += before.elapsed();
         }

@@ -9,6 +9,7 @@ use crate::{
     nodes::{Figures, Nodes},
     redis::Redis,
     results::{Metric, Mode, Results},
+    swarm::Pause,
 };
 
 use super::fanout::{CLIENTS, ONE, SIXTEEN, WARM_UP, each, per_second};
@@ -141,7 +142,7 @@ fn one_node(setup: &Setup, results: &mut Results) -> Result<(), Failure> {
                 redis,
                 ..Place::ALONE
             },
-            yields: true,
+            pause: Pause::Yield,
             ..Plan::new(vec![0; CLIENTS], setup.frame_bytes)
         };
         Field::start(Contender::SlimyRt, &plan)
