@@ -67,13 +67,13 @@ pub struct RedisBrokerBuilder {
 }
 
 impl RedisBrokerBuilder {
-    /// How many publications each stream keeps: 10,000 by default, up to a tenth more until it is trimmed. The oldest go first.
+    /// How many publications each stream keeps: 100,000 by default, up to a tenth and at most 1,000 more until it is trimmed. The oldest go first.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.retention.max_entries = entries.max(1);
         self
     }
 
-    /// How many bytes each stream keeps: 16 MiB by default. The oldest go first, and a publication that is larger is refused.
+    /// How many bytes each stream keeps: 32 MiB by default. The oldest go first, and a publication that is larger is refused.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.retention.max_bytes = bytes.max(1);
         self
@@ -103,8 +103,8 @@ impl RedisBroker {
         RedisBrokerBuilder {
             redis: redis.clone(),
             retention: Retention {
-                max_entries: 10_000,
-                max_bytes: 16 * 1024 * 1024,
+                max_entries: 100_000,
+                max_bytes: 32 * 1024 * 1024,
             },
         }
     }

@@ -21,8 +21,9 @@ use crate::{backoff::Backoff, interest::Interests};
 
 /// How long a read waits for something to come.
 const BLOCK: Duration = Duration::from_secs(1);
-/// How many publications of a stream are read at once: more when they are small, fewer when they are large.
-const COUNT: (usize, usize) = (8, 256);
+/// How many publications of a stream are read at once: more when they are small, fewer when they are large. Several times what a node
+/// publishes at once, so that the others keep up with one that has a full queue.
+const COUNT: (usize, usize) = (8, 1024);
 /// What is a large read, in bytes.
 const LARGE: usize = 4 * 1024 * 1024;
 /// How many messages of the inbox are read at once.

@@ -49,10 +49,11 @@ for stream, size in pairs(added) do
   -- Nothing but this is there: whatever was counted before is gone, by whoever's hand.
   if entries == counts[stream] then redis.call('HSET', meta, 'bytes' .. stream, 0) end
   local bytes = redis.call('HINCRBY', meta, 'bytes' .. stream, size)
-  -- A tenth more than allowed, and a tenth of it goes at once.
-  if entries > max_entries * 1.1 or bytes > max_bytes then
+  -- What is too much goes in bunches, but in none that would hold up Redis for long.
+  local few, least_bytes = math.min(max_entries / 10, 1000), max_bytes - math.min(max_bytes / 10, 262144)
+  if entries > max_entries + few or bytes > max_bytes then
     local last
-    while entries > max_entries or bytes > max_bytes * 0.9 do
+    while entries > max_entries or bytes > least_bytes do
       local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 64)
       -- Somebody took entries out.
       if #oldest == 0 then
@@ -60,7 +61,7 @@ for stream, size in pairs(added) do
         break
       end
       for _, entry in ipairs(oldest) do
-        if entries <= max_entries and bytes <= max_bytes * 0.9 then break end
+        if entries <= max_entries and bytes <= least_bytes then break end
         last = entry[1]
         entries = entries - 1
         bytes = bytes - #entry[2][2] - overhead
