@@ -27,6 +27,7 @@
 //! | `jwt` | the JWT-cookie authenticator |
 //! | `openai` | the bot that asks an OpenAI-compatible endpoint |
 //! | `api` | the HTTP routes |
+//! | `diagnostics` | figures, live logs and connections for administrators: routes, events, Prometheus |
 //! | `uploads` | the metrics source that counts a directory of uploads |
 //! | `conformance` | the traits' contracts as functions, to check implementations with |
 //! | `tls` | TLS for [`server::serve`], with aws-lc-rs |
@@ -88,13 +89,19 @@ pub use ids::*;
 pub mod api;
 pub mod auth;
 pub mod broker;
+#[cfg(feature = "api")]
+mod cached;
 pub mod chat;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "diagnostics")]
+pub mod diagnostics;
 pub mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod histogram;
+pub use histogram::Latencies;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::process::ProcessMetrics;
+#[cfg(feature = "diagnostics")]
+pub(crate) use self::process::resident;
 #[cfg(feature = "uploads")]
 pub use self::uploads::{MAX_UPLOAD_ENTRIES, MAX_UPLOAD_GUILDS, UploadDirectory};
 use crate::{GuildId, NodeId};

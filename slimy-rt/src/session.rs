@@ -5,7 +5,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -201,6 +201,20 @@ impl Session {
     pub fn has_guild(&self, guild: &str) -> bool {
         self.guilds.iter().any(|g| g.id.as_str() == guild)
     }
+}
+
+/// Ends all logins of a user, as far as they are older than the next second, and says what is stored now. Whoever has no session gets one that refuses.
+///
+/// # Errors
+/// When the store cannot tell, or does not store it.
+pub async fn revoke(store: &dyn SessionStore, user: &UserId) -> Result<Session, SessionError> {
+    let mut session = store.load(user).await?.unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    session.not_before = session.not_before.max(Some(now.as_secs() + 1));
+    store.save(user, &session, Expiry::Never).await?;
+    Ok(session)
 }
 
 /// One guild of a user.

@@ -8,6 +8,7 @@ use slimy_rt::{
     api::{self, ApiState},
     auth::Authenticator,
     chat::Chat,
+    diagnostics::{Diagnostics, Logs},
     events::Namespace,
     server::Server,
 };
@@ -33,7 +34,11 @@ pub(crate) struct App {
 }
 
 /// Builds the server, inside of the runtime that it will run on. `stop` ends what still waits for the bot or looks after engines.
-pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<App, Failure> {
+pub(crate) fn assemble(
+    settings: Settings,
+    logs: Logs,
+    stop: CancellationToken,
+) -> Result<App, Failure> {
     let backends = &settings.backends;
     let node = NodeId::random();
     let mut chat = Chat::new(settings.chat).stop_on(stop.clone());
@@ -45,6 +50,21 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         // Nodes agree on whose a message id is. Of ids in its own memory the chat itself knows as much.
         chat = chat.sessions(Arc::clone(store));
     }
+    let sources = backends.sources(&node);
+    let mut diagnostics = Diagnostics::builder()
+        .node(node.clone())
+        .max_age(settings.diagnostics_cache)
+        .messages(chat.message_count())
+        .sessions(sessions.store())
+        .logs(logs);
+    for source in &sources {
+        diagnostics = diagnostics.source(Arc::clone(source));
+    }
+    if let Some(token) = &settings.metrics_token {
+        diagnostics = diagnostics.metrics_token(token.reveal());
+    }
+    let diagnostics = diagnostics.build();
+
     let (authenticator, demo): (Arc<dyn Authenticator>, _) = match settings.login {
         Login::Demo(jwt) => {
             load_demo(&sessions)?;
@@ -60,7 +80,7 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
         .sessions(sessions.store())
         .origins(settings.origins)
         .proxies(settings.proxies)
-        .namespace(chat.install(Namespace::new("/")));
+        .namespace(diagnostics.install(chat.install(Namespace::new("/"))));
     if let Some(broker) = backends.room_broker(settings.server.recovery.is_some()) {
         server = server.broker(broker);
     }
@@ -69,10 +89,13 @@ pub(crate) fn assemble(settings: Settings, stop: CancellationToken) -> Result<Ap
 
     let api = ApiState::new(server.clone(), settings.cookie)
         .version(env!("CARGO_PKG_VERSION"))
-        .metrics(backends.sources(&node))
+        .metrics(sources)
         .development(settings.development);
     let is_demo = demo.is_some();
-    let mut routes = api::routes(&api).merge(pages::routes(is_demo));
+    tokio::spawn(diagnostics.clone().run(api.clone(), stop.clone()));
+    let mut routes = api::routes(&api)
+        .merge(diagnostics.routes(&api))
+        .merge(pages::routes(is_demo));
     if let Some(jwt) = demo {
         routes = routes.merge(demo::routes(api.clone(), jwt));
     }

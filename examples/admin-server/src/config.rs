@@ -2,6 +2,7 @@
 
 mod backends;
 mod commands;
+mod diagnostics;
 
 use std::{
     ffi::OsStr,
@@ -23,6 +24,7 @@ use slimy_rt::{
 pub(crate) use self::{
     backends::BackendArgs,
     commands::{Command, SessionsCommand, TokenArgs},
+    diagnostics::DiagnosticsArgs,
 };
 use crate::{
     engines::has_password,
@@ -120,6 +122,8 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) backends: BackendArgs,
+    #[command(flatten)]
+    pub(crate) diagnostics: DiagnosticsArgs,
 
     /// Who receives a message: the guild's members, or everyone
     #[arg(
@@ -261,6 +265,7 @@ pub(crate) fn warn_of_visible_secrets(matches: &ArgMatches) {
     for (id, flag, variable) in [
         ("jwt_secret", "--jwt-secret", "JWT_SECRET"),
         ("openai_api_key", "--openai-api-key", "OPENAI_API_KEY"),
+        ("metrics_token", "--metrics-token", "METRICS_TOKEN"),
     ] {
         if is_visible(matches, id) {
             tracing::warn!(

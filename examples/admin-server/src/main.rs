@@ -20,8 +20,9 @@ mod values;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use slimy_rt::diagnostics::Logs;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
     config::{Cli, Command},
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Failure> {
     let matches = config::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    log_to_stderr(match cli.command {
+    let logs = log(match cli.command {
         Some(_) => Level::WARN,
         None => Level::INFO,
     });
@@ -50,18 +51,23 @@ fn start() -> Result<(), Failure> {
     match cli.command {
         Some(Command::Token(token)) => commands::token(token, &cli.login, &cli.serve.backends),
         Some(Command::Sessions(sessions)) => commands::sessions(sessions, &cli.serve.backends),
-        None => run::run(Settings::new(cli.login, cli.serve)?),
+        None => run::run(Settings::new(cli.login, cli.serve)?, logs),
     }
 }
 
-/// Logs this level and what is graver, unless `RUST_LOG` says otherwise.
-fn log_to_stderr(level: Level) {
+/// Logs this level and what is graver to stderr, unless `RUST_LOG` says otherwise; and gives what administrators can follow.
+fn log(level: Level) -> Logs {
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
         .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let stderr = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr)
+        .with_filter(filter);
+    let logs = Logs::new();
+    tracing_subscriber::registry()
+        .with(stderr)
+        .with(logs.layer())
         .init();
+    logs
 }

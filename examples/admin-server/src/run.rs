@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use slimy_rt::server::serve::{ServeConfig, serve};
+use slimy_rt::{
+    diagnostics::Logs,
+    server::serve::{ServeConfig, serve},
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     runtime,
@@ -31,7 +34,7 @@ const LOAD: Duration = Duration::from_secs(5);
 const BACKLOG: u32 = 4096;
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+pub(crate) fn run(settings: Settings, logs: Logs) -> Result<(), Failure> {
     let mut runtime = runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
         runtime.worker_threads(threads.get());
@@ -39,13 +42,13 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let runtime = runtime.enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::start(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(listen(settings));
+    let ended = runtime.block_on(listen(settings, logs));
     // What is still running was given its time.
     runtime.shutdown_background();
     ended
 }
 
-async fn listen(settings: Settings) -> Result<(), Failure> {
+async fn listen(settings: Settings, logs: Logs) -> Result<(), Failure> {
     let cannot =
         |error: io::Error| Failure::start(format!("cannot listen on {}: {error}", settings.listen));
     let listener = bind(settings.listen).map_err(cannot)?;
@@ -64,7 +67,7 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
         monitor::require(&settings.backends.engines).await?;
     }
     let stop = CancellationToken::new();
-    let app = assemble(settings, stop.clone())?;
+    let app = assemble(settings, logs, stop.clone())?;
     let signals = Signals::new()
         .map_err(|error| Failure::start(format!("cannot follow signals: {error}")))?;
     if let Some(loaded) = app.loaded {

@@ -19,7 +19,7 @@ use slimy_rt::{
 
 use crate::{
     backends::Backends,
-    config::{LoginArgs, SameSiteArg, ServeArgs},
+    config::{DiagnosticsArgs, LoginArgs, SameSiteArg, ServeArgs},
     engines::Tokens,
     failure::{Failure, chain},
 };
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) chat: ChatConfig,
     pub(crate) bot: Option<OpenAi>,
     pub(crate) tls: Option<TlsConfig>,
+    pub(crate) metrics_token: Option<Secret>,
+    pub(crate) diagnostics_cache: Duration,
     pub(crate) worker_threads: Option<NonZeroUsize>,
     pub(crate) development: bool,
 }
@@ -97,6 +99,8 @@ impl Settings {
             chat: chat(&args),
             bot: bot(&args)?,
             tls: tls(&args)?,
+            metrics_token: metrics_token(&args.diagnostics)?,
+            diagnostics_cache: args.diagnostics.diagnostics_cache,
             worker_threads: args.worker_threads,
             development: args.development,
         })
@@ -111,6 +115,13 @@ impl Secret {
         // Two of the framework's unguessable ids: 240 bits from the operating system.
         let half = || slimy_rt::NodeId::random();
         Self(format!("{}{}", half(), half()))
+    }
+}
+
+impl Secret {
+    /// For whoever compares it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
@@ -231,20 +242,37 @@ fn chat(args: &ServeArgs) -> ChatConfig {
     }
 }
 
-fn bot(args: &ServeArgs) -> Result<Option<OpenAi>, Failure> {
-    let key = match (&args.openai_api_key, &args.openai_api_key_file) {
+fn metrics_token(args: &DiagnosticsArgs) -> Result<Option<Secret>, Failure> {
+    let file = args.metrics_token_file.as_deref();
+    let token = one_of("METRICS_TOKEN", args.metrics_token.as_deref(), file)?;
+    Ok(token.map(Secret))
+}
+
+/// A secret from its variable, or from the file that the other variable names; none when it is empty.
+fn one_of(
+    variable: &str,
+    text: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Option<String>, Failure> {
+    let text = match (text, file) {
         (Some(_), Some(_)) => {
-            let text = "both OPENAI_API_KEY and OPENAI_API_KEY_FILE are set: leave one";
+            let text = format!("both {variable} and {variable}_FILE are set: leave one");
             return Err(Failure::config(text));
         }
-        (Some(key), None) => key.clone(),
+        (Some(text), None) => text.to_owned(),
         (None, Some(file)) => read_secret(file)?,
         (None, None) => return Ok(None),
     };
-    if key.trim().is_empty() {
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn bot(args: &ServeArgs) -> Result<Option<OpenAi>, Failure> {
+    let file = args.openai_api_key_file.as_deref();
+    let Some(key) = one_of("OPENAI_API_KEY", args.openai_api_key.as_deref(), file)? else {
         return Ok(None);
-    }
-    let mut bot = OpenAi::builder(key.trim()).timeout(args.openai_timeout_ms);
+    };
+    let mut bot = OpenAi::builder(key).timeout(args.openai_timeout_ms);
     if let Some(url) = args.openai_base_url.as_deref().filter(|u| !u.is_empty()) {
         bot = bot.base_url(url);
     }

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use axum::{
@@ -83,6 +84,7 @@ async fn not_found(method: Method, uri: Uri) -> ApiError {
 }
 
 async fn answer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let server = state.server();
     let client = server
         .proxies()
@@ -114,6 +116,8 @@ async fn answer(State(state): State<ApiState>, mut request: Request, next: Next)
     }
     decision.cors(response.headers_mut());
     finish(response.headers_mut(), id);
+    let requests = &state.inner.requests;
+    requests.record(response.status(), began.elapsed());
     response
 }
 

@@ -12,6 +12,7 @@ mod cookie;
 mod error;
 mod health;
 mod manners;
+mod requests;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,14 +24,17 @@ use axum::{
     routing::{get, post},
 };
 
-use self::status::Subsystems;
+#[cfg(feature = "diagnostics")]
+pub(crate) use self::status::Seen;
 pub use self::{
     auth::Authenticated,
     body::{ApiJson, BODY_TIMEOUT, MAX_BODY_BYTES},
     cookie::{InvalidCookieDomain, LoginCookie, SameSite},
     error::{ApiError, ErrorCode},
     manners::{MAX_REQUEST_ID_BYTES, RequestId, manners},
+    requests::RequestReport,
 };
+use self::{requests::Requests, status::Subsystems};
 use crate::{metrics::MetricsSource, server::Server};
 
 /// What the routes know. Cheap to clone.
@@ -48,6 +52,7 @@ struct Inner {
     development: bool,
     started: Instant,
     subsystems: Arc<Subsystems>,
+    requests: Arc<Requests>,
 }
 
 impl ApiState {
@@ -64,6 +69,7 @@ impl ApiState {
                 development: false,
                 started: Instant::now(),
                 subsystems: Arc::new(Subsystems::new(Vec::new())),
+                requests: Arc::default(),
             }),
         }
     }
@@ -103,6 +109,24 @@ impl ApiState {
     #[must_use]
     pub fn cookie(&self) -> &LoginCookie {
         &self.inner.cookie
+    }
+
+    /// What the routes have answered so far.
+    #[must_use]
+    pub fn requests(&self) -> RequestReport {
+        self.inner.requests.read()
+    }
+
+    /// When this was made.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn started(&self) -> Instant {
+        self.inner.started
+    }
+
+    /// Whether what the server needs can be reached, as `/api/status` says.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) async fn subsystems(&self) -> Seen {
+        self.inner.subsystems.look(&self.inner.server).await
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {

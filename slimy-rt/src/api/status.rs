@@ -6,13 +6,10 @@ use axum::{Json, extract::State};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 
 use super::{ApiState, health::Health};
-use crate::{TokenId, metrics::MetricsSource, server::Server};
+use crate::{TokenId, cached::Cached, metrics::MetricsSource, server::Server};
 
 /// How long a look at one subsystem may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,7 +22,7 @@ const NO_TOKEN: &str = "status";
 /// Looks at the subsystems, once for all who ask at a time.
 pub(super) struct Subsystems {
     metrics: Vec<Arc<dyn MetricsSource>>,
-    last: Mutex<Option<(Instant, Seen)>>,
+    last: Cached<Seen>,
 }
 
 #[derive(Serialize)]
@@ -36,14 +33,14 @@ pub(super) struct Status {
 }
 
 /// What the server does without is up.
-#[derive(Clone, Copy, Serialize)]
-struct Seen {
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Seen {
     sessions: Subsystem,
     broker: Subsystem,
     metrics: Subsystem,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Subsystem {
     Ok,
@@ -65,26 +62,21 @@ impl Subsystems {
     pub(super) fn new(metrics: Vec<Arc<dyn MetricsSource>>) -> Self {
         Self {
             metrics,
-            last: Mutex::default(),
+            last: Cached::default(),
         }
     }
 
-    async fn look(&self, server: &Server) -> Seen {
-        // Whoever waits here gets what the one before has seen.
-        let mut last = self.last.lock().await;
-        if let Some((at, seen)) = *last
-            && at.elapsed() < MAX_AGE
-        {
-            return seen;
-        }
-        let (sessions, metrics) = tokio::join!(sessions(server), self.metrics());
-        let seen = Seen {
-            sessions,
-            broker: (server.is_broker_up() != Some(false)).into(),
-            metrics,
+    pub(super) async fn look(&self, server: &Server) -> Seen {
+        let look = || async {
+            let (sessions, metrics) = tokio::join!(sessions(server), self.metrics());
+            let seen = Seen {
+                sessions,
+                broker: (server.is_broker_up() != Some(false)).into(),
+                metrics,
+            };
+            (seen, MAX_AGE)
         };
-        *last = Some((Instant::now(), seen));
-        seen
+        *self.last.get(look).await
     }
 
     async fn metrics(&self) -> Subsystem {

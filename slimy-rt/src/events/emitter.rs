@@ -440,7 +440,7 @@ impl Broadcast {
     }
 
     /// The selected sockets of this node.
-    fn here(&self) -> Vec<Socket> {
+    pub(crate) fn here(&self) -> Vec<Socket> {
         let Emitter { core, namespace } = &self.emitter;
         core.sequencer.select(namespace, &self.audience)
     }

@@ -9,7 +9,10 @@ use super::{
     pattern::Pattern,
     state::Requirements,
 };
-use crate::protocol::AckData;
+use crate::{
+    histogram::{Histogram, Latencies},
+    protocol::AckData,
+};
 
 /// A namespace and what happens in it.
 ///
@@ -67,6 +70,8 @@ pub(crate) struct Listener {
     pub(crate) handler: OnEvent,
     /// The socket's next events do not wait for it.
     pub(crate) concurrent: bool,
+    /// How long it took each time.
+    pub(crate) took: Arc<Histogram>,
 }
 
 impl Namespace {
@@ -271,6 +276,7 @@ impl Namespace {
         Listener {
             handler,
             concurrent,
+            took: Arc::default(),
         }
     }
 
@@ -280,6 +286,7 @@ impl Namespace {
             self.handlers.fallback.get_or_insert_with(|| Listener {
                 handler: Arc::new(|_| Box::pin(std::future::ready(()))),
                 concurrent: false,
+                took: Arc::default(),
             });
         }
         (self.pattern, self.handlers)
@@ -291,12 +298,27 @@ impl Handlers {
     pub(crate) fn listener(&self, event: &str) -> Option<&Listener> {
         self.on_event.get(event).or(self.fallback.as_ref())
     }
+
+    /// The names of events, in their order, and how long their handlers took.
+    pub(crate) fn latencies(&self) -> Vec<(&str, Latencies)> {
+        let events = self.on_event.iter();
+        let mut events: Vec<_> = events.map(|(name, l)| (&**name, l.took.read())).collect();
+        events.sort_by_key(|(name, _)| *name);
+        events
+    }
 }
 
 /// Nobody waits for an answer here.
 fn log_rejection(result: Result<impl IntoOutcome, Rejection>) {
     if let Err(rejection) = result.and_then(IntoOutcome::into_outcome) {
         tracing::warn!(code = rejection.code(), %rejection, "a handler did not do its work");
+    }
+}
+
+/// Its name, or the pattern of several.
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.fmt(f)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     Pid, Room, SocketId,
     auth::{Handshake, Identity},
     broker::SocketSummary,
-    protocol::{Arguments, DisconnectReason, EventData, Frame},
+    protocol::{Arguments, DisconnectReason, EventData, Frame, session::Transport},
     server::{
         Access, Config, Core, Stats,
         link::{Command, Key, LinkRef},
@@ -377,6 +377,18 @@ impl Socket {
     #[must_use]
     pub fn connected_at(&self) -> Option<SystemTime> {
         self.0.connected_at.get().copied()
+    }
+
+    /// How its client is connected now: it may begin with polling and go on with a WebSocket.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.0.link.transport()
+    }
+
+    /// Bytes of output that its connection has not taken yet.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.0.link.pending_bytes()
     }
 
     /// How many answers are awaited from its client.

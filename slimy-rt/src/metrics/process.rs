@@ -60,6 +60,13 @@ impl MetricsSource for ProcessMetrics {
     }
 }
 
+/// This process's memory in RAM, in bytes, where it is known.
+#[cfg(feature = "diagnostics")]
+pub(crate) fn resident() -> Option<u64> {
+    let status = fs::read_to_string(STATUS).ok()?;
+    parse(&status).map(|memory| memory.resident)
+}
+
 fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> MetricsError {
     MetricsError::Unavailable(cause.into())
 }

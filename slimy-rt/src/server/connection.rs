@@ -127,6 +127,7 @@ impl Opening {
         let now = Instant::now();
         let session = Session::new(core.config.session_times(), kind, now);
         let layer = Layer::new(&core, &link, handshake, now);
+        link.set_transport(kind);
         core.insert_session(id.clone(), Arc::clone(&link));
         core.stats.connection_opened();
         Connection {
@@ -449,6 +450,7 @@ impl Connection {
             }],
         );
         self.transport = Transport::WebSocket(websocket);
+        self.link.set_transport(session::Transport::WebSocket);
     }
 
     /// Wakes this task at its next deadline.

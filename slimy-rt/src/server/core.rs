@@ -23,7 +23,7 @@ use super::{
     origin::Origins,
     recovery::Recovery,
     sequencer::Sequencer,
-    stats::Stats,
+    stats::{EventReport, Stats},
     wheel::Wheel,
 };
 use crate::{
@@ -37,6 +37,33 @@ use crate::{
 pub(crate) enum Program {
     SocketIo(Namespaces),
     Engine(Arc<dyn EngineApp>),
+}
+
+impl Program {
+    pub(crate) fn events(&self) -> Vec<EventReport> {
+        let Self::SocketIo(Namespaces { fixed, dynamic }) = self else {
+            return Vec::new();
+        };
+        let mut fixed: Vec<_> = fixed
+            .iter()
+            .map(|(name, handlers)| (Arc::clone(name), handlers))
+            .collect();
+        fixed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let dynamic = dynamic
+            .iter()
+            .map(|(pattern, handlers)| (pattern.to_string().into(), handlers));
+        let namespaces = fixed.into_iter().chain(dynamic);
+        let report = |(namespace, handlers): (Arc<str>, &Arc<Handlers>)| {
+            let events = handlers.latencies().into_iter();
+            let report = events.map(|(event, handled)| EventReport {
+                namespace: Arc::clone(&namespace),
+                event: event.into(),
+                handled,
+            });
+            report.collect::<Vec<_>>()
+        };
+        namespaces.flat_map(report).collect()
+    }
 }
 
 /// The namespaces that a program has: those that are always there, and patterns of those that come and go.
@@ -125,6 +152,12 @@ impl Core {
 
     pub(crate) fn session(&self, id: &str) -> Option<LinkRef> {
         lock(&self.sessions).get(id).cloned()
+    }
+
+    /// Bytes of output that wait for clients.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let sessions = lock(&self.sessions);
+        sessions.values().map(|link| link.pending_bytes()).sum()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -14,9 +14,13 @@ use futures_util::task::AtomicWaker;
 use super::{
     lock,
     polling::Ingress,
+    shard::Mailbox,
     wheel::{Timed, Timer},
 };
-use crate::{SocketId, protocol::DisconnectReason};
+use crate::{
+    SocketId,
+    protocol::{DisconnectReason, session::Transport},
+};
 
 /// A connection's place in its shard. A slot is used again; its generation tells the uses apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +67,10 @@ pub(crate) struct Link {
     /// All output has been written and the writing side shut down.
     flushed: AtomicBool,
     payload_bound: AtomicUsize,
+    /// Bytes that the socket did not take; what waits in a mailbox is counted there.
+    unwritten: AtomicUsize,
+    mailbox: Mutex<Option<Arc<Mailbox>>>,
+    is_websocket: AtomicBool,
 }
 
 impl Link {
@@ -75,6 +83,9 @@ impl Link {
             control_bytes: AtomicUsize::new(0),
             flushed: AtomicBool::new(false),
             payload_bound: AtomicUsize::new(payload_bound),
+            unwritten: AtomicUsize::new(0),
+            mailbox: Mutex::default(),
+            is_websocket: AtomicBool::new(false),
         }
     }
 
@@ -134,6 +145,34 @@ impl Link {
     pub(crate) fn release_control(&self, bytes: usize) {
         self.control_bytes.fetch_sub(bytes, Ordering::AcqRel);
         self.waker.wake();
+    }
+
+    /// Bytes of output that wait for the client.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let mailbox = lock(&self.mailbox);
+        let waiting = mailbox.as_ref().map_or(0, |mailbox| mailbox.bytes());
+        self.unwritten.load(Ordering::Relaxed) + waiting
+    }
+
+    pub(crate) fn set_unwritten(&self, bytes: usize) {
+        self.unwritten.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Where output waits that the shard does not write.
+    pub(crate) fn set_mailbox(&self, mailbox: Option<Arc<Mailbox>>) {
+        *lock(&self.mailbox) = mailbox;
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        match self.is_websocket.load(Ordering::Relaxed) {
+            true => Transport::WebSocket,
+            false => Transport::Polling,
+        }
+    }
+
+    pub(crate) fn set_transport(&self, transport: Transport) {
+        let is_websocket = transport == Transport::WebSocket;
+        self.is_websocket.store(is_websocket, Ordering::Relaxed);
     }
 
     pub(crate) fn set_flushed(&self) {

@@ -43,7 +43,7 @@ pub use self::{
     config::Config,
     engine_app::{EngineApp, EngineSocket},
     service::{ResponseFuture, SocketIoService},
-    stats::Report,
+    stats::{EventReport, Refused, Report},
 };
 pub(crate) use self::{core::Core, stats::Stats};
 use crate::{
@@ -136,7 +136,15 @@ impl Server {
     pub fn report(&self) -> Report {
         let mut report = self.core.stats.report(self.core.sequencer.room_count());
         report.publications_waiting = self.core.cluster.as_ref().map_or(0, |c| c.waiting());
+        report.pending_bytes = self.core.pending_bytes();
         report
+    }
+
+    /// What the handlers of events have done, namespace by namespace in the order of names. Events that a namespace's fallback handles, or nobody, have no name here: it is
+    /// the client's.
+    #[must_use]
+    pub fn events(&self) -> Vec<EventReport> {
+        self.core.program.events()
     }
 }
 

@@ -30,6 +30,7 @@ use super::{
     link::{Command, LinkRef},
     origin::{Decision, is_preflight},
     polling::Ingress,
+    stats::Refused,
 };
 use crate::{
     auth::Handshake,
@@ -86,6 +87,7 @@ impl SocketIoService {
         decision: &Decision,
     ) -> Result<Wanted, HandshakeError> {
         if *decision == Decision::Foreign {
+            self.core.stats.add_refused(Refused::Origin);
             return Err(HandshakeError::Forbidden);
         }
         let query = Query::parse(request.uri().query().unwrap_or_default());

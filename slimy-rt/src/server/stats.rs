@@ -2,10 +2,14 @@
 
 use std::{
     array,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use super::Bound;
+use super::{Bound, Refusal, bound::bounds};
+use crate::{auth::AuthError, histogram::Latencies};
 
 /// Counters, written where things happen and read by whoever reports them.
 #[derive(Debug, Default)]
@@ -22,6 +26,8 @@ pub(crate) struct Stats {
     requests_dropped: AtomicU64,
     recovered: AtomicU64,
     recovery_refused: AtomicU64,
+    /// How often each [`Refused`] happened, in their order.
+    refused: [AtomicU64; Refused::ALL.len()],
     /// How often each [`Bound`] was reached, in their order.
     bounds: [AtomicU64; Bound::COUNT],
 }
@@ -51,6 +57,11 @@ impl Stats {
     /// A bound was reached.
     pub(crate) fn reached(&self, bound: Bound) {
         self.bounds[bound as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A client was not let in.
+    pub(crate) fn add_refused(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Relaxed);
     }
 
     /// A volatile frame was dropped for a slow connection.
@@ -103,9 +114,49 @@ impl Stats {
             publications_waiting: 0,
             recovered: self.recovered.load(Relaxed),
             recovery_refused: self.recovery_refused.load(Relaxed),
+            pending_bytes: 0,
+            refused: array::from_fn(|index| self.refused[index].load(Relaxed)),
             bounds: array::from_fn(|index| self.bounds[index].load(Relaxed)),
         }
     }
+}
+
+bounds! {
+/// Why a client was not let in. Bounds that it met are counted as such: [`Bound`].
+Refused {
+    /// It had no valid login.
+    NotAuthorized = "not_authorized",
+    /// Its user is no administrator and belongs to no guild.
+    NoGuildContext = "no_guild_context",
+    /// Who may connect could not be found out.
+    ServerError = "server_error",
+    /// A connect middleware of the program's, or its authenticator in words of its own, refused it.
+    Program = "program",
+    /// Its page's origin is not allowed.
+    Origin = "origin",
+}}
+
+impl Refused {
+    pub(crate) fn of(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::NotAuthorized(AuthError::Refused(_)) => Self::Program,
+            Refusal::NotAuthorized(_) => Self::NotAuthorized,
+            Refusal::NoGuildContext => Self::NoGuildContext,
+            Refusal::Unavailable(_) => Self::ServerError,
+        }
+    }
+}
+
+/// What the handler of an event has done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EventReport {
+    /// The namespace, or the pattern of several.
+    pub namespace: Arc<str>,
+    /// The event's name.
+    pub event: Box<str>,
+    /// How long its handler took each time, from its turn to its end.
+    pub handled: Latencies,
 }
 
 /// What a server has done so far and has now.
@@ -140,10 +191,19 @@ pub struct Report {
     pub recovered: u64,
     /// Clients that wanted to and came in as new ones.
     pub recovery_refused: u64,
+    /// Bytes of output that wait for clients now.
+    pub pending_bytes: usize,
+    refused: [u64; Refused::ALL.len()],
     bounds: [u64; Bound::COUNT],
 }
 
 impl Report {
+    /// How many clients were not let in for this reason.
+    #[must_use]
+    pub fn refused(&self, why: Refused) -> u64 {
+        self.refused[why as usize]
+    }
+
     /// How often this bound was reached.
     #[must_use]
     pub fn reached(&self, bound: Bound) -> u64 {

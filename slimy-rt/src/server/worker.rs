@@ -13,6 +13,7 @@ use crate::{
     events::{
         Ack, BoxFuture, ConnectError, Disconnect, Event, Handlers, Listener, Rejection, Socket,
     },
+    histogram::Histogram,
     protocol::DisconnectReason,
 };
 
@@ -95,6 +96,8 @@ struct Running {
     /// Answered when the handler does not come to its end.
     ack: Ack,
     what: &'static str,
+    /// When an event's handler began, and where to note how long it took.
+    timed: Option<(Instant, Arc<Histogram>)>,
 }
 
 const CONNECT: &str = "connect";
@@ -318,6 +321,7 @@ impl Worker {
             until,
             ack: Ack::unwanted(),
             what,
+            timed: None,
         };
         let handlers = &self.handlers;
         match work {
@@ -338,10 +342,11 @@ impl Worker {
                 let Some(listener) = handlers.listener(event.name()) else {
                     return;
                 };
-                let ack = event.ack();
+                let (ack, began) = (event.ack(), Instant::now());
                 let handler = handle(handlers, listener, event);
                 let running = Running {
                     ack,
+                    timed: Some((began, Arc::clone(&listener.took))),
                     ..running(handler, EVENT)
                 };
                 if listener.concurrent {
@@ -388,6 +393,9 @@ impl Running {
                 self.fail("a handler took too long");
             }
             Err(_) => self.fail("a handler panicked"),
+        }
+        if let Some((began, took)) = self.timed.take() {
+            took.record(began.elapsed());
         }
         // What it holds may panic as well when it is dropped.
         let handler = self.handler.take();

@@ -1,14 +1,11 @@
 //! `admin-server sessions`: a shared store, edited while servers follow it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use slimy_rt::{
     UserId,
-    session::{Expiry, Session, SessionError, SessionStore},
+    session::{self, Expiry, Session, SessionError, SessionStore},
 };
 
 use super::{answer, argument_or_stdin, block_on, print};
@@ -93,10 +90,8 @@ impl Store {
     }
 
     async fn revoke(&self, user: &UserId) -> Result<(), Failure> {
-        // Without a session, tokens need one that refuses them.
-        let mut session = self.load(user).await?.unwrap_or_default();
-        session.not_before = session.not_before.max(Some(next_second()));
-        self.save(user, &session, Expiry::Never).await
+        let session = ask(session::revoke(&*self.0, user)).await?;
+        print(&line(&session)?)
     }
 
     async fn load(&self, user: &UserId) -> Result<Option<Session>, Failure> {
@@ -144,12 +139,6 @@ fn parse_session(text: &str) -> Result<(Session, bool), Failure> {
     let names_revocation = fields.contains_key("notBefore");
     let session = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
     Ok((session, names_revocation))
-}
-
-/// Tokens know their second: those of the current one are refused too.
-fn next_second() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs() + 1
 }
 
 fn none_of(user: &UserId) -> Failure {

@@ -27,6 +27,7 @@ use crate::{
         link::{Key, LinkRef},
         recovery::{Claim, Taken},
         sequencer::Entered,
+        stats::Refused,
         worker::{Admitted, Back, HandlerBounds, Progress, Worker},
     },
 };
@@ -500,6 +501,7 @@ async fn admit(
         socket.set_access(core.authorization.admit(socket.identity()).await?);
         for middleware in &handlers.connect_middleware {
             if let Err(error) = middleware(socket.clone()).await {
+                core.stats.add_refused(Refused::Program);
                 tracing::info!(%address, %error, "refused by the program");
                 return Ok(Err(error));
             }
@@ -523,6 +525,7 @@ async fn admit(
         }
     };
     admitted.unwrap_or_else(|refusal| {
+        core.stats.add_refused(Refused::of(&refusal));
         log_refusal(&refusal, address);
         Err(match refusal {
             Refusal::NotAuthorized(AuthError::Refused(error)) => error,

@@ -30,6 +30,15 @@ pub(crate) enum Outlet {
     Nowhere,
 }
 
+impl Outlet {
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        match self {
+            Self::Mailbox(mailbox) => Some(Arc::clone(mailbox)),
+            Self::Tcp(_) | Self::Nowhere => None,
+        }
+    }
+}
+
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -59,6 +68,8 @@ pub(super) struct Entry {
     dirty: bool,
     /// The socket took no more; only then does the budget count.
     blocked: bool,
+    /// The link has been told of bytes that are not written.
+    was_blocked: bool,
     closing: bool,
     rest: Box<Rest>,
 }
@@ -83,6 +94,7 @@ struct Rest {
 
 impl Entry {
     pub(super) fn new(key: Key, link: LinkRef, outlet: Outlet) -> Self {
+        link.set_mailbox(outlet.mailbox());
         Self {
             outlet,
             stamp: 0,
@@ -90,6 +102,7 @@ impl Entry {
             behind: false,
             dirty: false,
             blocked: false,
+            was_blocked: false,
             closing: false,
             rest: Box::new(Rest {
                 key,
@@ -222,6 +235,9 @@ impl Entry {
         self.behind = true;
         self.rest.unwritten += frame.len();
         self.rest.pending.push_back(frame);
+        if self.blocked {
+            self.rest.link.set_unwritten(self.rest.unwritten);
+        }
     }
 
     /// Sends what is left in the old mailbox, and everything later, to the new outlet.
@@ -233,6 +249,7 @@ impl Entry {
             }
             return;
         }
+        self.rest.link.set_mailbox(outlet.mailbox());
         let old = std::mem::replace(&mut self.outlet, outlet);
         let Outlet::Mailbox(old) = old else { return };
         while let Some(frame) = old.pop() {
@@ -320,6 +337,8 @@ impl Entry {
             }
             Poll::Pending => {
                 self.blocked = true;
+                self.was_blocked = true;
+                self.rest.link.set_unwritten(self.rest.unwritten);
                 false
             }
         }
@@ -342,6 +361,9 @@ impl Entry {
 
     fn drained(&mut self) {
         self.behind = false;
+        if std::mem::take(&mut self.was_blocked) {
+            self.rest.link.set_unwritten(0);
+        }
         let rest = &mut *self.rest;
         // A burst's room is given back, or every connection would keep its largest.
         if rest.pending.capacity() > MAX_SLICES {
@@ -367,6 +389,8 @@ impl Entry {
         rest.pending = VecDeque::new();
         rest.unwritten = 0;
         rest.written_of_first = 0;
+        rest.link.set_unwritten(0);
+        rest.link.set_mailbox(None);
         rest.link.send(Command::WriteFailed { slow });
         rest.link.set_flushed();
     }

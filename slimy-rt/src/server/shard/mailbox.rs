@@ -48,6 +48,11 @@ impl Mailbox {
         Some(frame)
     }
 
+    /// Bytes that wait to be taken.
+    pub(crate) fn bytes(&self) -> usize {
+        lock(&self.inner).bytes
+    }
+
     /// Whether nothing more will come.
     pub(crate) fn is_done(&self) -> bool {
         let inner = lock(&self.inner);

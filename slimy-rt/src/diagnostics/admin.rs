@@ -1,0 +1,292 @@
+//! What administrators may see and do beyond figures: the log, who is connected, and ending that.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Diagnostics,
+    logs::{Wanted, subscription_error},
+};
+use crate::{
+    NodeId, SocketId, UserId,
+    auth::Role,
+    events::{Answer, Emitter, FromSocket, Namespace, Payload, Rejection, Socket},
+    protocol::Arguments,
+    session,
+    time::timestamp,
+};
+
+/// The most connections that a list has; it says so when there are more.
+pub const MAX_LISTED_CONNECTIONS: usize = 2_000;
+
+/// How long other nodes may take to list theirs.
+const NODES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// By which nodes ask each other who is connected.
+const NODE: &str = "diag:connections";
+
+/// A socket whose user is an administrator now.
+#[derive(Debug)]
+pub(super) struct Administrator(pub(super) Socket);
+
+impl FromSocket for Administrator {
+    async fn from_socket(socket: &Socket) -> Result<Self, Rejection> {
+        match socket.access().is_admin() {
+            true => Ok(Self(socket.clone())),
+            false => Err(Rejection::new("forbidden", "Admins only.")),
+        }
+    }
+}
+
+/// One socket, as administrators see it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    socket_id: SocketId,
+    user_id: UserId,
+    name: String,
+    role: Role,
+    transport: String,
+    rooms: Vec<String>,
+    address: String,
+    connected_at: String,
+    pending_bytes: usize,
+    node: NodeId,
+}
+
+/// The sockets of a node, or of all.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Connections {
+    connections: Vec<Connection>,
+    /// How many there are; the list may be shorter.
+    total: usize,
+}
+
+/// What is looked for in a connection's texts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Search {
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Disconnect {
+    socket_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Revoke {
+    user_id: String,
+}
+
+pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namespace {
+    let with = || diagnostics.clone();
+    let (follow, leave, list, node, revoke) = (with(), with(), with(), with(), with());
+    namespace
+        .on(
+            "logs:subscribe",
+            move |admin: Administrator, arguments: Arguments| {
+                let diagnostics = follow.clone();
+                async move { diagnostics.follow_log(admin, &arguments) }
+            },
+        )
+        .on(
+            "logs:unsubscribe",
+            move |Administrator(socket): Administrator| {
+                let logs = leave.0.logs.clone();
+                async move {
+                    if let Some(logs) = logs {
+                        logs.unsubscribe(&socket);
+                    }
+                    Answer(json!({"ok": true}))
+                }
+            },
+        )
+        .on(
+            "connections:list",
+            move |admin: Administrator, arguments: Arguments| {
+                let diagnostics = list.clone();
+                async move { diagnostics.list(admin, &arguments).await }
+            },
+        )
+        .on("connections:disconnect", disconnect)
+        .on(
+            "sessions:revoke",
+            move |admin: Administrator, arguments: Arguments| {
+                let diagnostics = revoke.clone();
+                async move { diagnostics.revoke(admin, &arguments).await }
+            },
+        )
+        .on_server_side(
+            NODE,
+            move |emitter: Emitter, Payload(search): Payload<Search>| {
+                let diagnostics = node.clone();
+                async move { Answer(diagnostics.connections_here(&emitter, &search)) }
+            },
+        )
+}
+
+impl Diagnostics {
+    fn follow_log(
+        &self,
+        Administrator(socket): Administrator,
+        arguments: &Arguments,
+    ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        let unavailable = || Rejection::new("unavailable", "This server shows no log.");
+        let logs = self.0.logs.as_ref().ok_or_else(unavailable)?;
+        let wanted: Wanted = payload(arguments)?;
+        let entries = logs.subscribe(&socket, wanted)?;
+        Ok(Answer(json!({"ok": true, "entries": entries})))
+    }
+
+    async fn list(
+        &self,
+        Administrator(socket): Administrator,
+        arguments: &Arguments,
+    ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        let search: Search = payload(arguments)?;
+        let emitter = socket.emitter();
+        let mut all = self.connections_here(&emitter, &search);
+        let asked = emitter.server_side_emit_with_ack(NODE, &search, NODES_TIMEOUT);
+        let mut missing_nodes = 0;
+        match asked.await {
+            Ok(answers) => {
+                missing_nodes = answers.missing_nodes + answers.silent.len();
+                for (node, answer) in answers.answers {
+                    match answer.parse::<Connections>(0) {
+                        Ok(others) => {
+                            all.total += others.total;
+                            all.connections.extend(others.connections);
+                        }
+                        Err(error) => {
+                            missing_nodes += 1;
+                            tracing::warn!(%node, %error, "a node's connections cannot be read");
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "other nodes cannot be asked who is connected"),
+        }
+        all.bound();
+        let truncated = all.connections.len() < all.total;
+        let Connections { connections, total } = all;
+        Ok(Answer(json!({
+            "ok": true,
+            "connections": connections,
+            "total": total,
+            "truncated": truncated,
+            "missingNodes": missing_nodes,
+        })))
+    }
+
+    fn connections_here(&self, emitter: &Emitter, search: &Search) -> Connections {
+        let text = search.text.to_lowercase();
+        let sockets = emitter.all().here();
+        let described = sockets.iter().map(|socket| self.describe(socket));
+        let mut connections = Connections {
+            connections: described.filter(|c| c.has(&text)).collect(),
+            total: 0,
+        };
+        connections.total = connections.connections.len();
+        connections.bound();
+        connections
+    }
+
+    fn describe(&self, socket: &Socket) -> Connection {
+        let user = &socket.identity().user;
+        let connected_at = socket.connected_at().unwrap_or(UNIX_EPOCH);
+        let ms = connected_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+        rooms.sort_unstable();
+        Connection {
+            socket_id: socket.id().clone(),
+            user_id: user.id.clone(),
+            name: user.display_name().to_owned(),
+            role: socket.access().role,
+            transport: socket.transport().as_str().to_owned(),
+            rooms,
+            address: socket.handshake().remote_addr().to_string(),
+            connected_at: timestamp(u64::try_from(ms.as_millis()).unwrap_or(u64::MAX)),
+            pending_bytes: socket.pending_bytes(),
+            node: self.0.node.clone(),
+        }
+    }
+
+    async fn revoke(
+        &self,
+        Administrator(socket): Administrator,
+        arguments: &Arguments,
+    ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        let Revoke { user_id } = payload(arguments)?;
+        let user = UserId::parse(&user_id);
+        let user = user.map_err(|_| subscription_error("`userId` is no user's id."))?;
+        let unavailable = || Rejection::new("unavailable", "This server has no sessions.");
+        let store = self.0.sessions.as_ref().ok_or_else(unavailable)?;
+        session::revoke(store, &user).await?;
+        let by = &socket.identity().user.id;
+        tracing::info!(%user, %by, "an administrator ended a user's sessions");
+        Ok(Answer(json!({"ok": true})))
+    }
+}
+
+async fn disconnect(
+    Administrator(socket): Administrator,
+    arguments: Arguments,
+) -> Result<Answer<impl Serialize>, Rejection> {
+    let Disconnect { socket_id } = payload(&arguments)?;
+    let nobody = || Rejection::new("not_found", "There is no such connection.");
+    let emitter = socket.emitter();
+    let found = emitter.to(&*socket_id).fetch_sockets().await;
+    let found = found.map_err(|error| match error {
+        crate::events::ClusterError::Room(_) => nobody(),
+        error => error.into(),
+    })?;
+    // Its room may have other members; they are not meant.
+    let target = found.sockets.iter().find(|s| s.id.as_str() == socket_id);
+    let target = target.ok_or_else(nobody)?;
+    let by = &socket.identity().user.id;
+    tracing::info!(socket = socket_id, user = %target.user, %by, "an administrator disconnects a client");
+    let id = target.id.clone();
+    emitter.to(&id).disconnect().await?;
+    Ok(Answer(json!({"ok": true})))
+}
+
+/// The event's first argument; none, or null, counts as an empty object.
+fn payload<T: serde::de::DeserializeOwned>(arguments: &Arguments) -> Result<T, Rejection> {
+    let text = match arguments.arg(0) {
+        None | Some("null") => "{}",
+        Some(text) => text,
+    };
+    serde_json::from_str(text)
+        .map_err(|error| subscription_error(format!("Invalid request: {error}.")))
+}
+
+impl Connections {
+    /// The longest connected come first, and the last are left out when there are too many.
+    fn bound(&mut self) {
+        self.connections
+            .sort_by(|a, b| a.connected_at.cmp(&b.connected_at));
+        self.connections.truncate(MAX_LISTED_CONNECTIONS);
+    }
+}
+
+impl Connection {
+    fn has(&self, text: &str) -> bool {
+        let texts = [
+            self.user_id.as_str(),
+            &self.name,
+            &self.address,
+            self.socket_id.as_str(),
+        ];
+        let rooms = self.rooms.iter().map(String::as_str);
+        text.is_empty()
+            || texts
+                .into_iter()
+                .chain(rooms)
+                .any(|t| t.to_lowercase().contains(text))
+    }
+}

@@ -1,0 +1,110 @@
+//! Asks the sources, once for all who want to know.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::figures::merge;
+use crate::{
+    cached::Cached,
+    metrics::{MetricsSource, Sample},
+    server::cluster::chain,
+};
+
+/// How long a source may take to answer.
+pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long a source's failure is told again: it may be over soon.
+const FAILED_FOR: Duration = Duration::from_secs(2);
+
+/// The sources, and their last answers.
+#[derive(Debug)]
+pub(super) struct Collector {
+    sources: Vec<Arc<dyn MetricsSource>>,
+    max_age: Duration,
+    last: Cached<Collected>,
+}
+
+/// What the sources said.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// When; `None` when they were not asked.
+    at: Option<Instant>,
+    pub(super) sample: Sample,
+    /// The sources that did not answer, by their names.
+    pub(super) degraded: Vec<String>,
+    /// Why there is no answer at all.
+    pub(super) failure: Option<String>,
+}
+
+impl Collector {
+    pub(super) fn new(sources: Vec<Arc<dyn MetricsSource>>, max_age: Duration) -> Self {
+        Self {
+            sources,
+            max_age,
+            last: Cached::default(),
+        }
+    }
+
+    /// What the sources say, or said within the maximum age.
+    pub(super) async fn collect(&self) -> Arc<Collected> {
+        let ask = || async {
+            let collected = self.ask().await;
+            let max_age = self.max_age_of(&collected);
+            (collected, max_age)
+        };
+        self.last.get(ask).await
+    }
+
+    /// For how long that is told again.
+    pub(super) fn max_age_of(&self, collected: &Collected) -> Duration {
+        let max_age = match collected.degraded.is_empty() {
+            true => self.max_age,
+            false => self.max_age.min(FAILED_FOR),
+        };
+        let age = collected.at.map_or(Duration::ZERO, |at| at.elapsed());
+        max_age.saturating_sub(age)
+    }
+
+    /// What the sources said last, and whether that is young enough.
+    pub(super) fn peek(&self) -> Option<(Arc<Collected>, bool)> {
+        self.last.peek()
+    }
+
+    async fn ask(&self) -> Collected {
+        let answers = self.sources.iter().map(async |source| {
+            let answer = match timeout(SOURCE_TIMEOUT, source.sample()).await {
+                Ok(Ok(sample)) => return Ok(sample),
+                Ok(Err(error)) => chain(&error),
+                Err(_) => format!("no answer within {SOURCE_TIMEOUT:?}"),
+            };
+            let name = source.name();
+            tracing::warn!(
+                source = name,
+                error = answer,
+                "a source of figures cannot answer"
+            );
+            Err((name.to_owned(), answer))
+        });
+        let (mut samples, mut failures) = (Vec::new(), Vec::new());
+        for answer in join_all(answers).await {
+            match answer {
+                Ok(sample) => samples.push(sample),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let nothing = samples.is_empty() && !failures.is_empty();
+        Collected {
+            at: Some(Instant::now()),
+            failure: nothing.then(|| {
+                let named = failures.iter().map(|(name, _)| name.as_str());
+                format!(
+                    "No source of figures answers: {}.",
+                    named.collect::<Vec<_>>().join(", ")
+                )
+            }),
+            degraded: failures.into_iter().map(|(name, _)| name).collect(),
+            sample: merge(samples),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The last entries of the log.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::entry::Entry;
+
+/// How many entries are kept; the oldest go first.
+pub const MAX_ENTRIES: usize = 10_000;
+/// How many bytes the entries that are kept may have; the oldest go first.
+pub const MAX_RING_BYTES: usize = 8 * 1024 * 1024;
+
+/// Entries, each with a number.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    /// The number of the first that is kept.
+    first: u64,
+}
+
+impl Ring {
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(Arc::new(entry));
+        while self.entries.len() > MAX_ENTRIES || self.bytes > MAX_RING_BYTES {
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.bytes();
+            self.first += 1;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The number of the next entry.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The entries from that number on, at most so many, and how many of those before them are gone.
+    pub(super) fn from(&self, number: u64, most: usize) -> (u64, Vec<Arc<Entry>>) {
+        let gone = self.first.saturating_sub(number);
+        let skip = usize::try_from(number.max(self.first) - self.first).unwrap_or(usize::MAX);
+        let entries = self.entries.iter().skip(skip).take(most);
+        (gone, entries.cloned().collect())
+    }
+
+    /// The last entries that are wanted, oldest first.
+    pub(super) fn last(&self, most: usize, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let wanted = self.entries.iter().rev().filter(|entry| is_wanted(entry));
+        let mut entries: Vec<_> = wanted.take(most).cloned().collect();
+        entries.reverse();
+        entries
+    }
+}
