@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { CHARTS, chartPlot, description, reading } from "./charts";
+import { CHARTS, chartPlot, description, reading } from "./chartKinds";
 import { bytesText, count, decimals, megabytes, signed } from "./figures";
 import { freshness } from "./freshness";
 import { readSnapshot } from "./snapshot";
 import { at } from "./testing";
-import { tiles } from "./tiles";
+import { tiles } from "./tileFigures";
 
 describe("figures", () => {
   it("have a fixed number of decimals, and a dash for what is not known", () => {

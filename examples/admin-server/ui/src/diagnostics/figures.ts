@@ -5,10 +5,13 @@ type Figure = number | null | undefined;
 
 const known = (value: Figure): value is number => typeof value === "number" && Number.isFinite(value);
 
-/** Always this many decimals: digits that come and go make a table dance. */
-export function decimals(value: Figure, digits: number): string {
-  if (!known(value)) return UNKNOWN;
-  return value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** Always the same decimals: digits that come and go make a table dance. Kept, for they are slow to make. */
+const formats = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+
+export type Digits = 0 | 1 | 2;
+
+export function decimals(value: Figure, digits: Digits): string {
+  return (known(value) && formats[digits]?.format(value)) || UNKNOWN;
 }
 
 export const count = (value: Figure): string => decimals(value, 0);
@@ -39,7 +42,7 @@ export function bytesText(value: Figure): string {
 }
 
 /** A difference with its sign; what rounds to nothing is no change. */
-export function signed(value: Figure, digits: number): string {
+export function signed(value: Figure, digits: Digits): string {
   if (!known(value)) return UNKNOWN;
   const text = decimals(Math.abs(value), digits);
   if (Number(text.replaceAll(",", "")) === 0) return `±${decimals(0, digits)}`;

@@ -1,4 +1,4 @@
-import { decimals, UNKNOWN } from "./figures";
+import { decimals, UNKNOWN, type Digits } from "./figures";
 import type { History } from "./history";
 import { gauge, plot, rate, type Plot, type Reader, type Series } from "./rates";
 
@@ -14,7 +14,7 @@ export interface ChartKind {
   id: string;
   title: string;
   unit: string;
-  digits: number;
+  digits: Digits;
   lines: readonly Line[];
 }
 

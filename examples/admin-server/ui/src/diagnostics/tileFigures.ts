@@ -1,4 +1,4 @@
-import { bytes, decimals, signed, UNKNOWN, type Measure } from "./figures";
+import { bytes, decimals, signed, UNKNOWN, type Digits, type Measure } from "./figures";
 import type { History } from "./history";
 import { changeOverMinute, gauge, last, MINUTE_MS, rate, scaled, type Series } from "./rates";
 
@@ -16,7 +16,7 @@ interface TileKind {
   change: (difference: number) => string;
 }
 
-const inUnit = (unit: string, digits: number): Pick<TileKind, "measure" | "change"> => ({
+const inUnit = (unit: string, digits: Digits): Pick<TileKind, "measure" | "change"> => ({
   measure: (value) => ({ value: decimals(value, digits), unit }),
   change: (difference) => signed(difference, digits),
 });

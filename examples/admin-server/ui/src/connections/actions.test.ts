@@ -1,0 +1,23 @@
+import { describe, expect, it, vi } from "vitest";
+import { actionTexts, perform } from "./actions";
+import { readListing } from "./rows";
+
+const request = vi.hoisted(() => vi.fn(() => Promise.resolve({ ok: true })));
+vi.mock("../shared/socket", () => ({ request }));
+
+const [connection] = readListing({ connections: [{ socketId: "s1", userId: "u1", name: "Alice", address: "127.0.0.1:5" }] }).connections;
+
+describe("actions", () => {
+  it("say whom they meet", () => {
+    expect(actionTexts({ name: "disconnect", connection: connection! }).explanation).toContain("Alice (u1) from 127.0.0.1:5");
+    expect(actionTexts({ name: "revoke", connection: connection! }).explanation).toContain("logged out everywhere");
+    expect(actionTexts({ name: "revoke", connection: { ...connection!, name: "u1" } }).done).toBe("u1 is logged out everywhere.");
+  });
+
+  it("name the socket, or the user", async () => {
+    await perform({ name: "disconnect", connection: connection! });
+    expect(request).toHaveBeenLastCalledWith("connections:disconnect", { socketId: "s1" });
+    await perform({ name: "revoke", connection: connection! });
+    expect(request).toHaveBeenLastCalledWith("sessions:revoke", { userId: "u1" });
+  });
+});
