@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { count } from "../diagnostics/figures";
 import { RequestError } from "../shared/socket";
 import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
@@ -15,8 +15,14 @@ export function ConnectionsScreen() {
   const [order, setOrder] = useState<Order>({ column: "name", descending: false });
   const [wanted, setWanted] = useState(0);
   const [action, setAction] = useState<Action>();
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useState({ text: "" });
+  const noticeBox = useRef<HTMLSpanElement>(null);
   const now = useNow();
+
+  // The button that was pressed goes with its row: who works by keyboard goes on from here.
+  useEffect(() => {
+    if (notice.text) noticeBox.current?.focus();
+  }, [notice]);
 
   if (error instanceof RequestError && error.code === "forbidden") {
     return <EmptyState title="For administrators only">Who is connected is shown to administrators only.</EmptyState>;
@@ -52,8 +58,8 @@ export function ConnectionsScreen() {
         <span className="connections-total">
           {found.length === listing.connections.length ? count(found.length) : `${count(found.length)} of ${count(listing.connections.length)}`} connections
         </span>
-        <span role="status" className="connections-notice">
-          {notice}
+        <span role="status" className="connections-notice" ref={noticeBox} tabIndex={-1}>
+          {notice.text}
         </span>
       </div>
       {listing.truncated && (
@@ -76,17 +82,15 @@ export function ConnectionsScreen() {
         />
       )}
       <Pager page={page} total={found.length} onPage={setWanted} />
-      {action && (
-        <ConfirmAction
-          action={action}
-          onClose={() => setAction(undefined)}
-          onDone={(text) => {
-            setAction(undefined);
-            setNotice(text);
-            void refresh();
-          }}
-        />
-      )}
+      <ConfirmAction
+        action={action}
+        onClose={() => setAction(undefined)}
+        onDone={(text) => {
+          setAction(undefined);
+          setNotice({ text });
+          void refresh();
+        }}
+      />
     </>
   );
 }

@@ -101,7 +101,11 @@ function Rooms({ rooms }: { rooms: readonly string[] }) {
   const { shown, more } = roomSummary(rooms);
   return (
     <>
-      <code className="connections-rooms">{shown.join(" ")}</code>
+      {shown.map((room) => (
+        <code key={room} className="connections-room">
+          {room}
+        </code>
+      ))}
       {more > 0 && (
         <details className="connections-more">
           <summary title={rooms.join("\n")}>+{more}</summary>

@@ -18,7 +18,8 @@ export interface ActionTexts {
 
 const who = ({ name, userId }: Connection): string => (name && name !== userId ? `${name} (${userId})` : userId);
 
-export function actionTexts({ name, connection }: Action): ActionTexts {
+/** `me` is the id of who asks: logging oneself out deserves a warning. */
+export function actionTexts({ name, connection }: Action, me: string | undefined): ActionTexts {
   if (name === "disconnect") {
     return {
       title: "Disconnect this connection?",
@@ -29,7 +30,7 @@ export function actionTexts({ name, connection }: Action): ActionTexts {
   }
   return {
     title: "Revoke the sessions of this user?",
-    explanation: `${who(connection)} is logged out everywhere: all connections of this user on all nodes are closed, and the user has to log in again.`,
+    explanation: `${who(connection)} is logged out everywhere: all connections of this user on all nodes are closed, and the user has to log in again.${connection.userId === me ? " This is you: you are logged out too." : ""}`,
     confirm: "Revoke sessions",
     done: `${who(connection)} is logged out everywhere.`,
   };

@@ -1,4 +1,5 @@
 import { fields, list, number, text } from "../diagnostics/read";
+import { UNKNOWN } from "../shared/format";
 
 export interface Connection {
   socketId: string;
@@ -107,18 +108,15 @@ export function paged<T>(all: readonly T[], wanted: number, size = PAGE_SIZE): P
   return { rows, page, pages, from: rows.length ? page * size + 1 : 0, to: page * size + rows.length };
 }
 
-const SHOWN_ROOMS = 2;
-
-export function roomSummary(rooms: readonly string[]): { shown: string[]; more: number } {
-  // One more is as short as "+1".
-  const take = rooms.length === SHOWN_ROOMS + 1 ? SHOWN_ROOMS + 1 : SHOWN_ROOMS;
-  return { shown: rooms.slice(0, take), more: Math.max(0, rooms.length - take) };
+/** Two lines at most, as all else in a row: two rooms, or the first one and how many more. */
+export function roomSummary(rooms: readonly string[]): { shown: readonly string[]; more: number } {
+  return rooms.length <= 2 ? { shown: rooms, more: 0 } : { shown: rooms.slice(0, 1), more: rooms.length - 1 };
 }
 
 /** "12s", "5m 3s", "2h 4m", "3d 4h": the two greatest parts. */
 export function age(connectedAt: string, now: number): string {
   const since = Date.parse(connectedAt);
-  if (Number.isNaN(since)) return "–";
+  if (Number.isNaN(since)) return UNKNOWN;
   const seconds = Math.max(0, Math.floor((now - since) / 1000));
   const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3600), Math.floor(seconds / 86_400)];
   if (days > 0) return `${days}d ${hours % 24}h`;

@@ -1,10 +1,10 @@
 import useSWR from "swr";
 import { getJson } from "../shared/api";
-import { formatDuration } from "../shared/format";
+import { formatDuration, UNKNOWN } from "../shared/format";
 import { useMe } from "../shared/me";
 import { EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
 import { readDiag } from "./diag";
-import { count, megabytes, UNKNOWN } from "./figures";
+import { count, megabytes } from "./figures";
 import { Facts } from "./Facts";
 
 const EVERY_MS = 60_000;

@@ -1,6 +1,6 @@
-import { formatDuration } from "../shared/format";
+import { formatDuration, UNKNOWN } from "../shared/format";
 import { Badge } from "../shared/ui";
-import { count, megabytes, UNKNOWN } from "./figures";
+import { count, megabytes } from "./figures";
 import type { ServerNode, Subsystem } from "./snapshot";
 
 export function Subsystems({ subsystems }: { subsystems: readonly Subsystem[] }) {

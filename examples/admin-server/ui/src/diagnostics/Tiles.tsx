@@ -23,7 +23,7 @@ function LiveTile({ name, value, unit, change, series }: TileFigures) {
         {value}
         {unit && <small> {unit}</small>}
       </span>
-      <span className="diagnostics-tile-change">{change} in 1 min</span>
+      <span className="diagnostics-tile-change">{change}</span>
       <svg viewBox={`0 -2 ${WIDTH} ${HEIGHT + 4}`} preserveAspectRatio="none" aria-hidden="true">
         <path d={sparkPath(series, WIDTH, HEIGHT)} vectorEffect="non-scaling-stroke" />
       </svg>

@@ -1,4 +1,5 @@
-import { decimals, UNKNOWN, type Digits } from "./figures";
+import { UNKNOWN } from "../shared/format";
+import { decimals, type Digits } from "./figures";
 import type { History } from "./history";
 import { gauge, plot, rate, type Plot, type Reader, type Series } from "./rates";
 

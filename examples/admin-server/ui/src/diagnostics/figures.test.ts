@@ -62,10 +62,10 @@ describe("tiles", () => {
   const tile = (name: string) => tiles(history).find((one) => one.name === name);
 
   it("have a value, a unit and the change over a minute", () => {
-    expect(tile("Connections")).toMatchObject({ value: "39", unit: "", change: "+30" });
-    expect(tile("Messages")).toMatchObject({ value: "60", unit: "/min", change: "±0" });
-    expect(tile("Memory")).toMatchObject({ value: "10.0", unit: "MB", change: "±0.0" });
-    expect(tile("Pending")).toMatchObject({ value: "39.0", unit: "KB", change: "+30.0 KB" });
+    expect(tile("Connections")).toMatchObject({ value: "39", unit: "", change: "+30 in 1 min" });
+    expect(tile("Messages")).toMatchObject({ value: "60", unit: "/min", change: "±0 in 1 min" });
+    expect(tile("Memory")).toMatchObject({ value: "10.0", unit: "MB", change: "±0.0 in 1 min" });
+    expect(tile("Pending")).toMatchObject({ value: "39.0", unit: "KB", change: "+30.0 KB in 1 min" });
   });
 
   it("have dashes for what is not known", () => {

@@ -1,6 +1,6 @@
-/** How figures are written. What is not known is a dash, never NaN and never a zero. */
-export const UNKNOWN = "–";
+import { UNKNOWN } from "../shared/format";
 
+/** A figure to write. What is not known becomes a dash, never NaN and never a zero. */
 type Figure = number | null | undefined;
 
 const known = (value: Figure): value is number => typeof value === "number" && Number.isFinite(value);

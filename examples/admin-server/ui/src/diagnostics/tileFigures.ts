@@ -1,4 +1,5 @@
-import { bytes, decimals, signed, UNKNOWN, type Digits, type Measure } from "./figures";
+import { UNKNOWN } from "../shared/format";
+import { bytes, decimals, signed, type Digits, type Measure } from "./figures";
 import type { History } from "./history";
 import { changeOverMinute, gauge, last, MINUTE_MS, rate, scaled, type Series } from "./rates";
 
@@ -40,6 +41,6 @@ export function tiles(history: History): TileFigures[] {
   return KINDS.map(({ name, series: of, measure, change }) => {
     const series = of(history);
     const difference = changeOverMinute(history, series);
-    return { name, series, ...measure(last(series)), change: difference === undefined ? UNKNOWN : change(difference) };
+    return { name, series, ...measure(last(series)), change: difference === undefined ? UNKNOWN : `${change(difference)} in 1 min` };
   });
 }

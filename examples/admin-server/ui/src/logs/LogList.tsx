@@ -1,3 +1,4 @@
+import { useCallback } from "react";
 import type { LogEntry } from "./entry";
 import { LogRow } from "./LogRow";
 import type { LogView } from "./store";
@@ -15,6 +16,15 @@ interface Props {
 /** Of all rows only those in sight are in the document. */
 export function LogList({ view, needle, rows, scroll, onCopy }: Props) {
   const { start, end, top, total } = scroll.slice;
+  const { hold } = scroll;
+  const { toggle } = rows;
+  const unfold = useCallback(
+    (id: number) => {
+      hold();
+      toggle(id);
+    },
+    [hold, toggle],
+  );
   const ids = Array.from({ length: end - start }, (_, index) => view.first + start + index);
   return (
     // Read out on demand only: a busy log would never let anyone finish.
@@ -33,7 +43,7 @@ export function LogList({ view, needle, rows, scroll, onCopy }: Props) {
                   unfolded={rows.isUnfolded(id)}
                   position={id - view.first + 1}
                   size={view.end - view.first}
-                  onToggle={rows.toggle}
+                  onToggle={unfold}
                   onCopy={onCopy}
                   onMeasure={rows.measure}
                 />

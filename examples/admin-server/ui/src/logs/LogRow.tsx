@@ -1,4 +1,5 @@
 import { memo, useLayoutEffect, useRef } from "react";
+import { UNKNOWN } from "../shared/format";
 import { details, oneLine, type LogEntry } from "./entry";
 import { highlight } from "./filter";
 
@@ -17,13 +18,15 @@ interface Props {
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 
-function time(ts: string): string {
+/** In two parts: there is no room for thousandths on a narrow screen. */
+function time(ts: string): { seconds: string; rest: string } {
   const date = new Date(ts);
-  return Number.isNaN(date.getTime()) ? "–" : clock.format(date);
+  const text = Number.isNaN(date.getTime()) ? UNKNOWN : clock.format(date);
+  return { seconds: text.slice(0, 8), rest: text.slice(8) };
 }
 
 export const LogRow = memo(function LogRow({ id, entry, needle, unfolded, position, size, onToggle, onCopy, onMeasure }: Props) {
-  const at = time(entry.ts);
+  const { seconds, rest } = time(entry.ts);
   return (
     <li className="logs-row" data-level={entry.level} aria-posinset={position} aria-setsize={size}>
       <div className="logs-line">
@@ -31,11 +34,12 @@ export const LogRow = memo(function LogRow({ id, entry, needle, unfolded, positi
           type="button"
           className="logs-unfold"
           aria-expanded={unfolded}
-          aria-label={`Details of the line of ${at}`}
+          aria-label={`Details of the line of ${seconds}${rest}`}
           onClick={() => onToggle(id)}
         />
         <time dateTime={entry.ts} title={entry.ts}>
-          {at}
+          {seconds}
+          <span className="logs-thousandths">{rest}</span>
         </time>
         <span className="logs-level">{entry.level}</span>
         <span className="logs-target" title={entry.target}>
@@ -44,7 +48,7 @@ export const LogRow = memo(function LogRow({ id, entry, needle, unfolded, positi
         <span className="logs-message">
           <Marked text={oneLine(entry.message)} needle={needle} />
         </span>
-        <button type="button" className="logs-copy" aria-label={`Copy the line of ${at}`} onClick={() => onCopy(entry)}>
+        <button type="button" className="logs-copy" aria-label={`Copy the line of ${seconds}${rest}`} onClick={() => onCopy(entry)}>
           Copy
         </button>
       </div>

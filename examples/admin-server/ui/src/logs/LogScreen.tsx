@@ -23,7 +23,12 @@ export function LogScreen() {
   const textInput = useRef<HTMLInputElement>(null);
   const [notice, setNotice] = useState("");
 
-  const togglePause = useCallback(() => (store.view().paused ? store.resume() : store.pause()), [store]);
+  const togglePause = useCallback(() => {
+    const { paused } = store.view();
+    if (paused) store.resume();
+    else store.pause();
+    setNotice(paused ? "Going on." : "Paused.");
+  }, [store]);
   useKeys(
     useCallback(() => textInput.current?.focus(), []),
     togglePause,
@@ -78,7 +83,7 @@ export function LogScreen() {
             <EmptyState title="No lines">Nothing was logged that passes this filter. New lines appear here.</EmptyState>
           </div>
         )}
-        <Onward view={view} following={scroll.following} onResume={() => store.resume()} onFollow={scroll.follow} />
+        <Onward view={view} following={scroll.following} onResume={togglePause} onFollow={scroll.follow} />
       </div>
     </>
   );

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef, useState, type RefObject, type UIEvent } from "react";
+import { useCallback, useLayoutEffect, useRef, useState, type RefObject, type UIEvent } from "react";
 import { sliceAt, type Layout, type Slice } from "./virtual";
 import type { LogView } from "./store";
 
@@ -14,6 +14,8 @@ export interface Scroll {
   visible: () => Slice;
   following: boolean;
   follow: () => void;
+  /** Stays where it is: something there is being read. */
+  hold: () => void;
   onScroll: (event: UIEvent<HTMLDivElement>) => void;
 }
 
@@ -25,6 +27,11 @@ export function useScroll(layout: Layout, view: LogView): Scroll {
   const [following, setFollowing] = useState(true);
   const last = useRef({ top: 0, first: view.first, generation: view.generation });
   const rows = sliceAt(layout, following ? Infinity : position, viewport, OVERSCAN);
+
+  const hold = useCallback(() => {
+    setPosition(box.current?.scrollTop ?? 0);
+    setFollowing(false);
+  }, []);
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -51,6 +58,7 @@ export function useScroll(layout: Layout, view: LogView): Scroll {
     visible: () => sliceAt(layout, box.current?.scrollTop ?? 0, viewport, 0),
     following,
     follow: () => setFollowing(true),
+    hold,
     onScroll: ({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
       const up = scrollTop < last.current.top;
       const atEnd = scrollTop + clientHeight >= scrollHeight - NEARLY;
