@@ -1,0 +1,49 @@
+import { useEffect, useState } from "react";
+import { secondsUntil } from "../shared/backoff";
+import type { ConnectionState } from "../shared/connection";
+import { connect } from "../shared/socket";
+import { useNow } from "../shared/useNow";
+import { Button } from "../shared/ui";
+import { bannerText } from "./banner";
+import { loginPath } from "./paths";
+
+/** A connection is usually there within that time; before, there is nothing to say. */
+const PATIENCE_MS = 1_000;
+
+/** Says what is wrong with the connection, and offers what can be done. */
+export function ConnectionBanner({ connection }: { connection: ConnectionState }) {
+  const { status, retryAt } = connection;
+  const now = useNow(status === "reconnecting" && retryAt !== undefined);
+  const waited = useWaited(status === "connecting");
+  const text = status === "connecting" && !waited ? undefined : bannerText(connection);
+  const severe = status === "ended" || status === "refused";
+  return (
+    <div className={`app-banner ${severe ? "app-banner-severe" : ""}`} hidden={text === undefined}>
+      <span role="status">{text}</span>
+      {status === "reconnecting" && retryAt !== undefined && (
+        <>
+          <span className="app-countdown">{` Next attempt in ${secondsUntil(retryAt, now)} s.`}</span>
+          <Button onClick={connect}>Connect now</Button>
+        </>
+      )}
+      {status === "ended" && connection.reason === "disconnected" && <Button onClick={connect}>Connect again</Button>}
+      {status === "ended" && connection.reason !== "disconnected" && (
+        <a href={loginPath(location.pathname + location.search)}>Log in again</a>
+      )}
+      {status === "refused" && <Button onClick={connect}>Try again</Button>}
+    </div>
+  );
+}
+
+function useWaited(waiting: boolean): boolean {
+  const [waited, setWaited] = useState(false);
+  useEffect(() => {
+    if (!waiting) return;
+    const timer = setTimeout(() => setWaited(true), PATIENCE_MS);
+    return () => {
+      clearTimeout(timer);
+      setWaited(false);
+    };
+  }, [waiting]);
+  return waited;
+}

@@ -1,0 +1,83 @@
+import { Suspense, useEffect } from "react";
+import { startFeed, useUnreadTotal } from "../chat/feed";
+import { connect, useConnection } from "../shared/socket";
+import { useMeState, type Me } from "../shared/me";
+import { EmptyState, ErrorState, Loading } from "../shared/ui";
+import { ConnectionBanner } from "./ConnectionBanner";
+import { Header } from "./Header";
+import { loginPath } from "./paths";
+import { Link, navigate } from "./router";
+import { routeOf } from "./routes";
+
+/** The page of who is logged in; who is not goes to the login. */
+export function Shell({ path }: { path: string }) {
+  const { me, error, retry } = useMeState();
+  const loggedOut = error?.status === 401;
+  useEffect(() => {
+    if (loggedOut) goToLogin();
+  }, [loggedOut]);
+
+  if (me && !loggedOut) return <Page me={me} path={path} />;
+  return (
+    <main>
+      <h1 className="visually-hidden">Slime Admin</h1>
+      {error && !loggedOut ? (
+        <ErrorState title="The page cannot be shown" message={error.message} onRetry={retry} />
+      ) : (
+        <Loading />
+      )}
+    </main>
+  );
+}
+
+function Page({ me, path }: { me: Me; path: string }) {
+  const connection = useConnection();
+  const unread = useUnreadTotal();
+  const route = routeOf(path);
+  const { status, reason } = connection;
+
+  useEffect(() => {
+    startFeed(me);
+    connect();
+  }, [me]);
+  useEffect(() => {
+    if (status === "refused" && reason === "not_authorized") goToLogin();
+  }, [status, reason]);
+  useEffect(() => {
+    document.title = `${unread > 0 ? `(${unread}) ` : ""}${route?.title ?? "Not found"} · Slime Admin`;
+  }, [unread, route]);
+
+  return (
+    <div className={`app ${route?.fills ? "app-fills" : ""}`}>
+      <a className="app-skip" href="#main">
+        Skip to the content
+      </a>
+      <Header me={me} current={route} unread={unread} />
+      <ConnectionBanner connection={connection} />
+      <main id="main" tabIndex={-1}>
+        {route ? (
+          <Suspense fallback={<Loading />}>
+            <route.Screen key={route.path} />
+          </Suspense>
+        ) : (
+          <NotFound />
+        )}
+      </main>
+    </div>
+  );
+}
+
+function NotFound() {
+  return (
+    <>
+      <h1 className="visually-hidden">Not found</h1>
+      <EmptyState title="There is no such page">
+        <Link href="/">To the chat</Link>
+      </EmptyState>
+    </>
+  );
+}
+
+function goToLogin(): void {
+  navigate(loginPath(location.pathname + location.search), { replace: true });
+}

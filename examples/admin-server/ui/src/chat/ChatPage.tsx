@@ -1,0 +1,74 @@
+import { useEffect, useRef, useState } from "react";
+import { useMe, type Me } from "../shared/me";
+import { useConnection } from "../shared/socket";
+import { EmptyState, Loading } from "../shared/ui";
+import { Announcer } from "./Announcer";
+import "./chat.css";
+import { Composer } from "./Composer";
+import { loadDraft, saveDraft } from "./drafts";
+import { useChat } from "./feed";
+import { GuildList } from "./GuildList";
+import { MessageList } from "./MessageList";
+import type { RoomView } from "./store";
+import { useGuildKeys } from "./useGuildKeys";
+
+export default function ChatPage() {
+  const me = useMe();
+  const view = useChat();
+  useGuildKeys();
+  const room = view.rooms.find(({ guildId }) => guildId === view.active);
+  if (!me) return <Loading />;
+  return (
+    <div className="chat">
+      <GuildList {...view} />
+      {room ? (
+        <Guild key={room.guildId} me={me} room={room} />
+      ) : (
+        <div className="chat-guild-view">
+          <h1 className="chat-title">Chat</h1>
+          <EmptyState title="No guild yet">
+            {me.role === "admin" ? "Guilds appear here as soon as something is said in them." : "You belong to no guild."}
+          </EmptyState>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Guild({ me, room }: { me: Me; room: RoomView }) {
+  const { guildId, name, thinking, items } = room;
+  const { status } = useConnection();
+  const input = useRef<HTMLTextAreaElement>(null);
+  // Another draft than the one that was typed comes with a new box.
+  const [drafts, setDrafts] = useState(0);
+
+  useEffect(() => input.current?.focus(), [drafts]);
+
+  const edit = (text: string): void => {
+    const typed = loadDraft(sessionStorage, me.id, guildId);
+    saveDraft(sessionStorage, me.id, guildId, typed === "" ? text : `${text}\n${typed}`);
+    setDrafts((before) => before + 1);
+  };
+
+  return (
+    <section className="chat-guild-view" aria-labelledby="chat-title">
+      <h1 id="chat-title" className="chat-title">
+        <span className="visually-hidden">Chat: </span>
+        {name}
+      </h1>
+      <MessageList room={room} onEdit={edit} />
+      <p className="chat-thinking" role="status">
+        {thinking && "slimy.ai is thinking…"}
+      </p>
+      <Composer
+        key={drafts}
+        me={me}
+        guildId={guildId}
+        guildName={name}
+        closed={status === "ended" || status === "refused"}
+        input={input}
+      />
+      <Announcer items={items} userId={me.id} />
+    </section>
+  );
+}

@@ -1,0 +1,91 @@
+import { memo, type CSSProperties } from "react";
+import { secondsUntil } from "../shared/backoff";
+import { formatMoment, formatTime } from "../shared/format";
+import { useNow } from "../shared/useNow";
+import { Badge, Button } from "../shared/ui";
+import { readable } from "./colour";
+import { chat, retry } from "./feed";
+import type { Failure, MessageItem } from "./room";
+
+interface Props {
+  item: MessageItem;
+  /** Whether it stands first under its author's name. */
+  head: boolean;
+  onEdit: (text: string) => void;
+}
+
+export const MessageRow = memo(function MessageRow({ item, head, onEdit }: Props) {
+  const { from, text, ts, adminOnly, delivery, failure, error } = item;
+  const states = [
+    head && "chat-message-head",
+    adminOnly && "chat-message-admins",
+    error !== undefined && "chat-message-error",
+    `chat-message-${delivery}`,
+  ];
+  return (
+    <article className={`chat-message ${states.filter(Boolean).join(" ")}`} style={coloured(from.color)}>
+      {head ? (
+        <>
+          <span className="chat-avatar" aria-hidden="true">
+            {initial(from.name)}
+          </span>
+          <p className="chat-head">
+            <strong className="chat-author">{from.name}</strong>
+            {from.role !== "member" && <Badge>{from.role}</Badge>}
+            {adminOnly && <Badge tone="bad">Admins only</Badge>}
+            <time dateTime={ts} title={formatMoment(ts)}>
+              {formatTime(ts)}
+            </time>
+          </p>
+        </>
+      ) : (
+        <time className="chat-aside" dateTime={ts} title={formatMoment(ts)}>
+          {formatTime(ts)}
+        </time>
+      )}
+      <p className="chat-text">
+        {text}
+        {delivery === "pending" && <span className="chat-sending"> Sending…</span>}
+      </p>
+      {delivery === "failed" && failure && <Failed item={item} failure={failure} onEdit={onEdit} />}
+    </article>
+  );
+});
+
+/** What the same message would only fail for again. */
+const IN_VAIN = new Set(["invalid_message", "empty_message", "message_too_long", "missing_guild", "admin_only", "duplicate_id"]);
+
+function Failed({ item, failure, onEdit }: { item: MessageItem; failure: Failure; onEdit: (text: string) => void }) {
+  const { guildId, messageId, text } = item;
+  const { code, message, retryAt } = failure;
+  const now = useNow(retryAt !== undefined && retryAt > Date.now());
+  const wait = retryAt === undefined ? 0 : secondsUntil(retryAt, now);
+  return (
+    <div className="chat-failed">
+      <span role="alert">Not sent. {message}</span>
+      {!IN_VAIN.has(code) && (
+        <Button disabled={wait > 0} onClick={() => retry(guildId, messageId)}>
+          {wait > 0 ? `Retry in ${wait} s` : "Retry"}
+        </Button>
+      )}
+      <Button
+        onClick={() => {
+          chat.remove(guildId, messageId);
+          onEdit(text);
+        }}
+      >
+        Edit
+      </Button>
+      <Button onClick={() => chat.remove(guildId, messageId)}>Discard</Button>
+    </div>
+  );
+}
+
+function coloured(colour: string): CSSProperties | undefined {
+  const found = readable(colour);
+  return found && ({ "--chat-author-light": found.light, "--chat-author-dark": found.dark } as CSSProperties);
+}
+
+function initial(name: string): string {
+  return (Array.from(name.trim())[0] ?? "?").toUpperCase();
+}

@@ -1,0 +1,106 @@
+import { useEffect, useRef, useState } from "react";
+import { count } from "../diagnostics/figures";
+import { RequestError } from "../shared/socket";
+import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
+import type { Action } from "./actions";
+import { ConfirmAction } from "./ConfirmAction";
+import { ConnectionsTable } from "./ConnectionsTable";
+import { Pager } from "./Pager";
+import { filtered, nextOrder, paged, severalNodes, sorted, type Order } from "./rows";
+import { useConnections } from "./useConnections";
+
+export function ConnectionsScreen() {
+  const { listing, error, connected, loading, refresh } = useConnections();
+  const [query, setQuery] = useState("");
+  const [order, setOrder] = useState<Order>({ column: "name", descending: false });
+  const [wanted, setWanted] = useState(0);
+  const [action, setAction] = useState<Action>();
+  const [notice, setNotice] = useState({ text: "" });
+  const noticeBox = useRef<HTMLSpanElement>(null);
+  const now = useNow();
+
+  // The button that was pressed goes with its row: who works by keyboard goes on from here.
+  useEffect(() => {
+    if (notice.text) noticeBox.current?.focus();
+  }, [notice]);
+
+  if (error instanceof RequestError && error.code === "forbidden") {
+    return <EmptyState title="For administrators only">Who is connected is shown to administrators only.</EmptyState>;
+  }
+  if (!listing) {
+    return error ? (
+      <ErrorState title="The connections could not be listed" message={error.message} onRetry={() => void refresh()} />
+    ) : (
+      <Loading label={connected ? "Loading the connections" : "Waiting for the connection"} />
+    );
+  }
+  const found = filtered(listing.connections, query);
+  const page = paged(sorted(found, order), wanted);
+  return (
+    <>
+      <div className="connections-toolbar">
+        <label>
+          Filter
+          <input
+            type="search"
+            value={query}
+            placeholder="Name, id, room, address"
+            autoComplete="off"
+            onChange={({ target: { value } }) => {
+              setQuery(value);
+              setWanted(0);
+            }}
+          />
+        </label>
+        <Button disabled={loading || !connected} onClick={() => void refresh()}>
+          Refresh
+        </Button>
+        <span className="connections-total">
+          {found.length === listing.connections.length ? count(found.length) : `${count(found.length)} of ${count(listing.connections.length)}`} connections
+        </span>
+        <span role="status" className="connections-notice" ref={noticeBox} tabIndex={-1}>
+          {notice.text}
+        </span>
+      </div>
+      {listing.truncated && (
+        <p className="connections-note">
+          Only the first {count(listing.connections.length)} of {count(listing.total)} connections are listed; the filter and the order know no others.
+        </p>
+      )}
+      {error && <ErrorState title="The list could not be refreshed" message={error.message} onRetry={() => void refresh()} />}
+      {!error && !connected && <p className="connections-note">There is no connection to the server: this is the list from before.</p>}
+      {found.length === 0 ? (
+        <EmptyState title="No connections">{query ? "None passes the filter." : "Nobody is connected."}</EmptyState>
+      ) : (
+        <ConnectionsTable
+          rows={page.rows}
+          order={order}
+          withNodes={severalNodes(listing.connections)}
+          now={now}
+          onOrder={(column) => setOrder(nextOrder(order, column))}
+          onAction={setAction}
+        />
+      )}
+      <Pager page={page} total={found.length} onPage={setWanted} />
+      <ConfirmAction
+        action={action}
+        onClose={() => setAction(undefined)}
+        onDone={(text) => {
+          setAction(undefined);
+          setNotice({ text });
+          void refresh();
+        }}
+      />
+    </>
+  );
+}
+
+/** Ages grow between two refreshes too. */
+function useNow(): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from "vitest";
+import { age, filtered, nextOrder, paged, readListing, roomSummary, severalNodes, sorted, type Connection } from "./rows";
+
+function connection(socketId: string, change: Partial<Connection> = {}): Connection {
+  return {
+    socketId,
+    userId: "u1",
+    name: "Alice",
+    role: "member",
+    transport: "websocket",
+    rooms: ["guild:1"],
+    address: "127.0.0.1:5000",
+    connectedAt: "2026-11-22T18:00:00.000Z",
+    pendingBytes: 0,
+    node: "n1",
+    ...change,
+  };
+}
+
+const ids = (rows: readonly Connection[]) => rows.map(({ socketId }) => socketId).join("");
+
+describe("the listing", () => {
+  it("is read from whatever comes", () => {
+    const listing = readListing({ ok: true, connections: [connection("a"), { userId: "u2", rooms: [1, "x"] }], total: 9, truncated: true });
+    expect(listing).toMatchObject({ total: 9, truncated: true });
+    expect(listing.connections[0]).toEqual(connection("a"));
+    expect(listing.connections[1]).toMatchObject({ name: "u2", rooms: ["x"], pendingBytes: undefined });
+    expect(readListing(null)).toEqual({ connections: [], total: 0, truncated: false });
+  });
+
+  it("knows whether there are several nodes", () => {
+    expect(severalNodes([connection("a"), connection("b")])).toBe(false);
+    expect(severalNodes([connection("a"), connection("b", { node: "n2" })])).toBe(true);
+  });
+});
+
+describe("sorted", () => {
+  it("sorts names as people do, and equal ones by id", () => {
+    const rows = [connection("c", { name: "user 10" }), connection("b", { name: "User 9" }), connection("a", { name: "user 10" })];
+    expect(ids(sorted(rows, { column: "name", descending: false }))).toBe("bac");
+    expect(ids(sorted(rows, { column: "name", descending: true }))).toBe("acb");
+  });
+
+  it("has the oldest last when it goes by age", () => {
+    const rows = [connection("a", { connectedAt: "2026-11-22T17:00:00.000Z" }), connection("b")];
+    expect(ids(sorted(rows, { column: "age", descending: false }))).toBe("ba");
+  });
+
+  it("has unknown figures below zero", () => {
+    const rows = [connection("a"), connection("b", { pendingBytes: undefined }), connection("c", { pendingBytes: 900 })];
+    expect(ids(sorted(rows, { column: "pendingBytes", descending: true }))).toBe("cab");
+  });
+
+  it("turns around at the second click only", () => {
+    const first = nextOrder({ column: "name", descending: false }, "age");
+    expect(first).toEqual({ column: "age", descending: false });
+    expect(nextOrder(first, "age")).toEqual({ column: "age", descending: true });
+    expect(nextOrder({ column: "age", descending: true }, "age").descending).toBe(false);
+  });
+});
+
+describe("filtered", () => {
+  const rows = [connection("a"), connection("b", { name: "Bob", rooms: ["admins"], role: "admin" })];
+
+  it("wants every word somewhere", () => {
+    expect(ids(filtered(rows, "bob ADMIN"))).toBe("b");
+    expect(ids(filtered(rows, "bob guild"))).toBe("");
+    expect(ids(filtered(rows, "127.0"))).toBe("ab");
+  });
+
+  it("lets all through without one", () => {
+    expect(filtered(rows, "  ")).toBe(rows);
+  });
+});
+
+describe("paged", () => {
+  const all = Array.from({ length: 120 }, (_, at) => at);
+
+  it("counts as people do", () => {
+    expect(paged(all, 1)).toMatchObject({ page: 1, pages: 3, from: 51, to: 100 });
+    expect(paged(all, 2).rows).toHaveLength(20);
+  });
+
+  it("falls back to the last page when the wanted one is gone", () => {
+    expect(paged(all.slice(0, 60), 2)).toMatchObject({ page: 1, pages: 2, from: 51, to: 60 });
+  });
+
+  it("has one empty page when there is nothing", () => {
+    expect(paged([], 3)).toEqual({ rows: [], page: 0, pages: 1, from: 0, to: 0 });
+  });
+});
+
+describe("cells", () => {
+  it("name the first rooms", () => {
+    expect(roomSummary(["a", "b"])).toEqual({ shown: ["a", "b"], more: 0 });
+    expect(roomSummary(["a", "b", "c"])).toEqual({ shown: ["a"], more: 2 });
+    expect(roomSummary([])).toEqual({ shown: [], more: 0 });
+  });
+
+  it("tell the age", () => {
+    const now = Date.parse("2026-11-22T18:00:00.000Z");
+    const at = (seconds: number) => age(new Date(now - seconds * 1000).toISOString(), now);
+    expect([5, 125, 7260, 90_000].map(at)).toEqual(["5s", "2m 5s", "2h 1m", "1d 1h"]);
+    expect(at(-5)).toBe("0s");
+    expect(age("", now)).toBe("–");
+  });
+});

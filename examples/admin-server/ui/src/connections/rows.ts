@@ -1,0 +1,130 @@
+import { fields, list, number, text } from "../diagnostics/read";
+import { UNKNOWN } from "../shared/format";
+
+export interface Connection {
+  socketId: string;
+  userId: string;
+  name: string;
+  role: string;
+  transport: string;
+  rooms: readonly string[];
+  address: string;
+  connectedAt: string;
+  pendingBytes: number | undefined;
+  node: string;
+}
+
+export interface Listing {
+  connections: readonly Connection[];
+  total: number;
+  truncated: boolean;
+}
+
+function readConnection(value: unknown): Connection {
+  const one = fields(value);
+  const userId = text(one["userId"]) ?? "";
+  return {
+    socketId: text(one["socketId"]) ?? "",
+    userId,
+    name: text(one["name"]) ?? userId,
+    role: text(one["role"]) ?? "",
+    transport: text(one["transport"]) ?? "",
+    rooms: list(one["rooms"]).flatMap((room) => text(room) ?? []),
+    address: text(one["address"]) ?? "",
+    connectedAt: text(one["connectedAt"]) ?? "",
+    pendingBytes: number(one["pendingBytes"]),
+    node: text(one["node"]) ?? "",
+  };
+}
+
+export function readListing(value: unknown): Listing {
+  const all = fields(value);
+  const connections = list(all["connections"]).map(readConnection);
+  return { connections, total: number(all["total"]) ?? connections.length, truncated: all["truncated"] === true };
+}
+
+export type Column = "name" | "role" | "transport" | "rooms" | "address" | "age" | "pendingBytes" | "node";
+
+export interface Order {
+  column: Column;
+  descending: boolean;
+}
+
+/** Numbers by size, texts as people sort them: "10" after "9". */
+const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+type Compare = (a: Connection, b: Connection) => number;
+
+const COMPARE: Readonly<Record<Column, Compare>> = {
+  name: (a, b) => collator.compare(a.name, b.name),
+  role: (a, b) => collator.compare(a.role, b.role),
+  transport: (a, b) => collator.compare(a.transport, b.transport),
+  rooms: (a, b) => a.rooms.length - b.rooms.length,
+  address: (a, b) => collator.compare(a.address, b.address),
+  // The older one has the greater age.
+  age: (a, b) => (a.connectedAt < b.connectedAt ? 1 : a.connectedAt > b.connectedAt ? -1 : 0),
+  pendingBytes: (a, b) => (a.pendingBytes ?? -1) - (b.pendingBytes ?? -1),
+  node: (a, b) => collator.compare(a.node, b.node),
+};
+
+/** Equal ones are in the order of their ids: a refresh must not shuffle them. */
+export function sorted(connections: readonly Connection[], { column, descending }: Order): Connection[] {
+  const compare = COMPARE[column];
+  const sign = descending ? -1 : 1;
+  return connections.toSorted((a, b) => sign * compare(a, b) || (a.socketId < b.socketId ? -1 : 1));
+}
+
+/** A click on a header: another column begins ascending, the same one turns around. */
+export function nextOrder(order: Order, column: Column): Order {
+  return { column, descending: order.column === column && !order.descending };
+}
+
+/** Every word has to be somewhere in the row. */
+export function filtered(connections: readonly Connection[], query: string): readonly Connection[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return connections;
+  return connections.filter(({ name, userId, role, transport, rooms, address, node, socketId }) => {
+    const row = [name, userId, role, transport, address, node, socketId, ...rooms].join("\n").toLowerCase();
+    return words.every((word) => row.includes(word));
+  });
+}
+
+export const PAGE_SIZE = 50;
+
+export interface Page<T> {
+  rows: readonly T[];
+  /** From 0; a page that is not there any more is the last one. */
+  page: number;
+  pages: number;
+  /** As people count: "51–100". Both 0 when there is nothing. */
+  from: number;
+  to: number;
+}
+
+export function paged<T>(all: readonly T[], wanted: number, size = PAGE_SIZE): Page<T> {
+  const pages = Math.max(1, Math.ceil(all.length / size));
+  const page = Math.max(0, Math.min(wanted, pages - 1));
+  const rows = all.slice(page * size, (page + 1) * size);
+  return { rows, page, pages, from: rows.length ? page * size + 1 : 0, to: page * size + rows.length };
+}
+
+/** Two lines at most, as all else in a row: two rooms, or the first one and how many more. */
+export function roomSummary(rooms: readonly string[]): { shown: readonly string[]; more: number } {
+  return rooms.length <= 2 ? { shown: rooms, more: 0 } : { shown: rooms.slice(0, 1), more: rooms.length - 1 };
+}
+
+/** "12s", "5m 3s", "2h 4m", "3d 4h": the two greatest parts. */
+export function age(connectedAt: string, now: number): string {
+  const since = Date.parse(connectedAt);
+  if (Number.isNaN(since)) return UNKNOWN;
+  const seconds = Math.max(0, Math.floor((now - since) / 1000));
+  const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3600), Math.floor(seconds / 86_400)];
+  if (days > 0) return `${days}d ${hours % 24}h`;
+  if (hours > 0) return `${hours}h ${minutes % 60}m`;
+  if (minutes > 0) return `${minutes}m ${seconds % 60}s`;
+  return `${seconds}s`;
+}
+
+export function severalNodes(connections: readonly Connection[]): boolean {
+  return new Set(connections.map(({ node }) => node)).size > 1;
+}

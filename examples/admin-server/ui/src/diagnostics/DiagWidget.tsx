@@ -1,0 +1,48 @@
+import useSWR from "swr";
+import { getJson } from "../shared/api";
+import { formatDuration, UNKNOWN } from "../shared/format";
+import { useMe } from "../shared/me";
+import { EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
+import { readDiag } from "./diag";
+import { count, megabytes } from "./figures";
+import { Facts } from "./Facts";
+
+const EVERY_MS = 60_000;
+
+/** The server in a few figures, for everybody who is logged in; asked for once a minute. */
+export function DiagWidget() {
+  const { data, error, mutate } = useSWR<unknown, Error>("/api/diag", getJson, { refreshInterval: EVERY_MS });
+  return (
+    <Panel title="Server">
+      {data === undefined && !error && <Loading />}
+      {error && <ErrorState message={error.message} onRetry={() => void mutate()} />}
+      {data !== undefined && <Figures data={data} />}
+    </Panel>
+  );
+}
+
+function Figures({ data }: { data: unknown }) {
+  const me = useMe();
+  const diag = readDiag(data);
+  if (!diag.authenticated) return <EmptyState title="You are not logged in">Log in to see the server's figures.</EmptyState>;
+  const nameOf = (guildId: string): string => me?.guilds.find(({ id }) => id === guildId)?.name ?? guildId;
+  return (
+    <>
+      <Facts
+        facts={[
+          ["Uptime", diag.uptimeSec === undefined ? UNKNOWN : formatDuration(diag.uptimeSec)],
+          ["Memory", megabytes(diag.rssMb)],
+          ["Heap used", megabytes(diag.heapUsedMb)],
+          ["Uploads", count(diag.uploadsTotal)],
+          ["Uploads today", count(diag.uploadsToday)],
+        ]}
+      />
+      {diag.byGuild.length > 0 && (
+        <>
+          <h3 className="diagnostics-subtitle">Uploads by guild</h3>
+          <Facts facts={diag.byGuild.map(({ guildId, total }) => [nameOf(guildId), count(total)])} />
+        </>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,56 @@
+import { lazy, Suspense } from "react";
+import { Badge, EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
+import { RequestError } from "../shared/socket";
+import { CHARTS } from "./chartKinds";
+import { Nodes, Subsystems } from "./Nodes";
+import { Tiles } from "./Tiles";
+import { useLive, type LiveFigures } from "./useLive";
+
+const Charts = lazy(() => import("./Charts"));
+
+/** The figures as they change, for admins. */
+export function LivePanel() {
+  const live = useLive();
+  const { error, history, stale } = live;
+  if (error instanceof RequestError && error.code === "forbidden") {
+    return <EmptyState title="For administrators only">The server shows live figures to administrators only.</EmptyState>;
+  }
+  const newest = history.at(-1);
+  if (!newest) {
+    return error ? <ErrorState title="No live figures" message={error.message} onRetry={live.retry} /> : <Loading label="Waiting for the first figures" />;
+  }
+  return (
+    <div className={stale ? "diagnostics-live diagnostics-stale" : "diagnostics-live"}>
+      <Heading live={live} />
+      {newest.degraded.length > 0 && <p className="diagnostics-degraded">Without figures of: {newest.degraded.join(", ")}.</p>}
+      <Tiles history={history} />
+      <div className="diagnostics-charts">
+        <Suspense fallback={CHARTS.map(({ id }) => <div key={id} className="diagnostics-chart" />)}>
+          <Charts history={history} />
+        </Suspense>
+      </div>
+      <div className="diagnostics-columns">
+        <Panel title="Nodes">
+          <Nodes nodes={newest.nodes} />
+        </Panel>
+        <Panel title="Subsystems">
+          <Subsystems subsystems={newest.subsystems} />
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function Heading({ live: { stale, ageSec, error, history } }: { live: LiveFigures }) {
+  const newest = history.at(-1);
+  const about = [newest?.runtime, newest?.host && `on ${newest.host}`, newest?.pid !== undefined && `process ${newest.pid}`];
+  return (
+    <div className="diagnostics-heading">
+      <h2>Live</h2>
+      <Badge tone={stale ? "warn" : "good"}>{stale ? "stale" : "live"}</Badge>
+      <span className="diagnostics-age">{stale ? `last figures ${ageSec ?? 0} s ago` : "every 2 s"}</span>
+      <span className="diagnostics-about">{about.filter(Boolean).join(", ")}</span>
+      {error && <span className="diagnostics-age">{error.message}</span>}
+    </div>
+  );
+}

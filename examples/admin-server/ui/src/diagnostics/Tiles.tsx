@@ -1,0 +1,32 @@
+import type { History } from "./history";
+import { sparkPath } from "./sparkPath";
+import { tiles, type TileFigures } from "./tileFigures";
+
+const WIDTH = 150;
+const HEIGHT = 28;
+
+export function Tiles({ history }: { history: History }) {
+  return (
+    <ul className="diagnostics-tiles" aria-label="Live figures">
+      {tiles(history).map((figures) => (
+        <LiveTile key={figures.name} {...figures} />
+      ))}
+    </ul>
+  );
+}
+
+function LiveTile({ name, value, unit, change, series }: TileFigures) {
+  return (
+    <li className="diagnostics-tile">
+      <span className="diagnostics-tile-name">{name}</span>
+      <span className="diagnostics-tile-value">
+        {value}
+        {unit && <small> {unit}</small>}
+      </span>
+      <span className="diagnostics-tile-change">{change}</span>
+      <svg viewBox={`0 -2 ${WIDTH} ${HEIGHT + 4}`} preserveAspectRatio="none" aria-hidden="true">
+        <path d={sparkPath(series, WIDTH, HEIGHT)} vectorEffect="non-scaling-stroke" />
+      </svg>
+    </li>
+  );
+}

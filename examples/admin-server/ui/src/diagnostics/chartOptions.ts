@@ -1,0 +1,60 @@
+import uPlot from "uplot";
+import type { ChartKind } from "./chartKinds";
+import { HISTORY_MS } from "./history";
+
+/** The same for all charts: their time axes stand below each other. */
+const AXIS_WIDTH = 52;
+/** Pixels between two times on the axis. */
+const TIME_SPACE = 72;
+
+const timeFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
+
+function lastQuarterHour(chart: uPlot): uPlot.Range.MinMax {
+  const newest = chart.data[0].at(-1) ?? Date.now() / 1000;
+  return [newest - HISTORY_MS / 1000, newest];
+}
+
+/** From zero, with some room above; a line of zeros lies on the ground. */
+function fromZero(_: uPlot, __: number | null, max: number | null): uPlot.Range.MinMax {
+  return [0, max !== null && max > 0 ? uPlot.rangeNum(0, max, 0.1, true)[1] : 1];
+}
+
+export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index: number | null) => void): uPlot.Options {
+  const style = getComputedStyle(box);
+  const colour = (name: string): string => style.getPropertyValue(`--diagnostics-${name}`).trim();
+  const axis: uPlot.Axis = {
+    font: `11px ${style.fontFamily}`,
+    stroke: colour("axis"),
+    grid: { stroke: colour("grid"), width: 1 },
+    ticks: { show: false },
+  };
+  return {
+    width: box.clientWidth,
+    height: box.clientHeight,
+    padding: [8, 8, 0, 0],
+    legend: { show: false },
+    cursor: {
+      y: false,
+      points: { size: 6 },
+      drag: { x: false, y: false, setScale: false },
+      sync: { key: "diagnostics", setSeries: false },
+    },
+    scales: { x: { time: true, range: lastQuarterHour }, y: { range: fromZero } },
+    axes: [
+      { ...axis, space: TIME_SPACE, size: 24, gap: 2, values: (_, times) => times.map((time) => timeFormat.format(time * 1000)) },
+      { ...axis, size: AXIS_WIDTH, space: 32, values: (_, values) => values.map((value) => short.format(value)) },
+    ],
+    series: [
+      {},
+      ...kind.lines.map((line, index) => ({
+        label: line.name,
+        stroke: colour(`line-${index + 1}`),
+        width: 1.5,
+        points: { show: false },
+        ...(kind.lines.length === 1 ? { fill: colour("fill") } : {}),
+      })),
+    ],
+    hooks: { setCursor: [({ cursor }) => onHover(cursor.idx ?? null)] },
+  };
+}

@@ -1,0 +1,30 @@
+import { fields, number } from "./read";
+
+/** The answer of `/api/diag`. */
+export interface Diag {
+  authenticated: boolean;
+  uptimeSec: number | undefined;
+  rssMb: number | undefined;
+  heapUsedMb: number | undefined;
+  uploadsTotal: number | undefined;
+  uploadsToday: number | undefined;
+  /** The most first. */
+  byGuild: readonly { guildId: string; total: number }[];
+}
+
+export function readDiag(value: unknown): Diag {
+  const all = fields(value);
+  const admin = fields(all["admin"]);
+  const memory = fields(admin["memory"]);
+  const uploads = fields(all["uploads"]);
+  const byGuild = Object.entries(fields(uploads["byGuild"])).map(([guildId, total]) => ({ guildId, total: number(total) ?? 0 }));
+  return {
+    authenticated: all["authenticated"] === true,
+    uptimeSec: number(admin["uptimeSec"]),
+    rssMb: number(memory["rssMb"]),
+    heapUsedMb: number(memory["heapUsedMb"]),
+    uploadsTotal: number(uploads["total"]),
+    uploadsToday: number(uploads["today"]),
+    byGuild: byGuild.toSorted((a, b) => b.total - a.total || (a.guildId < b.guildId ? -1 : 1)),
+  };
+}

@@ -1,0 +1,77 @@
+import { useEffect, useState } from "react";
+import icon from "../app/icon.svg";
+import { safeReturnTo } from "../app/paths";
+import { ApiError, post } from "../shared/api";
+import { Button } from "../shared/ui";
+import { DEMO_USERS, isDemo } from "./demo";
+import "./login.css";
+
+export default function LoginPage() {
+  useEffect(() => {
+    document.title = "Log in · Slime Admin";
+  }, []);
+  return (
+    <main className="login">
+      <div className="login-card">
+        <h1>
+          <img src={icon} alt="" width="32" height="32" />
+          Slime Admin
+        </h1>
+        {isDemo() ? <DemoLogin /> : <HowToGetIn />}
+      </div>
+    </main>
+  );
+}
+
+function DemoLogin() {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState("");
+
+  async function logIn(user: string): Promise<void> {
+    setBusy(true);
+    setFailure("");
+    try {
+      await post("/api/auth/demo", { user });
+      const back = safeReturnTo(new URLSearchParams(location.search).get("returnTo"), location.origin);
+      // A new page: nothing of another user stays in memory.
+      location.assign(back ?? "/");
+    } catch (reason) {
+      setFailure(reason instanceof ApiError ? `The login failed. ${reason.message}` : "The login failed.");
+      setBusy(false);
+    }
+  }
+
+  return (
+    <>
+      <p>This is a demo. Choose who you are:</p>
+      <ul className="login-users">
+        {DEMO_USERS.map(({ user, label, about }) => (
+          <li key={user}>
+            <Button variant="primary" disabled={busy} aria-describedby={`login-${user}`} onClick={() => void logIn(user)}>
+              {label}
+            </Button>
+            <span id={`login-${user}`}>{about}</span>
+          </li>
+        ))}
+      </ul>
+      <p role="alert" className="login-failure">
+        {failure}
+      </p>
+    </>
+  );
+}
+
+function HowToGetIn() {
+  return (
+    <>
+      <p>You are not logged in.</p>
+      <p>
+        Log in where your account is, and come back. An operator of this server can also make a login with{" "}
+        <code>admin-server token</code>.
+      </p>
+      <p>
+        <a href={safeReturnTo(new URLSearchParams(location.search).get("returnTo"), location.origin) ?? "/"}>Try again</a>
+      </p>
+    </>
+  );
+}

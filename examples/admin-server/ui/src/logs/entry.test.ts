@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { asJsonLines, asText, details, oneLine, readBatch, type LogEntry } from "./entry";
+
+const entry: LogEntry = {
+  ts: "2026-11-22T18:00:00.000Z",
+  level: "warn",
+  target: "server",
+  message: "slow",
+  fields: { ms: 12, path: "/a b", tags: ["x"] },
+  requestId: "r1",
+};
+
+describe("log entries", () => {
+  it("are read from whatever comes", () => {
+    const { entries, dropped } = readBatch({ entries: [entry, null, { level: "loud", message: 5 }], dropped: 3 });
+    expect(entries).toEqual([
+      entry,
+      { ts: "", level: "info", target: "", message: "", fields: {} },
+      { ts: "", level: "info", target: "", message: "", fields: {} },
+    ]);
+    expect(dropped).toBe(3);
+    expect(readBatch(undefined)).toEqual({ entries: [], dropped: 0 });
+  });
+
+  it("are copied as a terminal shows them", () => {
+    expect(asText(entry)).toBe('2026-11-22T18:00:00.000Z WARN  server: slow requestId=r1 ms=12 path="/a b" tags="[\\"x\\"]"');
+  });
+
+  it("unfold to their ids and fields", () => {
+    expect(details(entry)).toEqual([
+      ["requestId", "r1"],
+      ["ms", "12"],
+      ["path", "/a b"],
+      ["tags", '["x"]'],
+    ]);
+  });
+
+  it("are downloaded one JSON a line", () => {
+    const lines = asJsonLines([entry, { ...entry, message: "two\nlines" }]);
+    expect(lines.join("").split("\n")).toHaveLength(3);
+    expect(JSON.parse(lines[0] ?? "")).toEqual(entry);
+  });
+
+  it("have one line each", () => {
+    expect(oneLine("a\n  b")).toBe("a ⏎ b");
+    expect(oneLine("a")).toBe("a");
+  });
+});

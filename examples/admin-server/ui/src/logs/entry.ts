@@ -1,0 +1,72 @@
+import { fields, list, number, text, type Fields } from "../diagnostics/read";
+
+export const LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface LogEntry {
+  ts: string;
+  level: Level;
+  target: string;
+  message: string;
+  fields: Fields;
+  requestId?: string;
+  userId?: string;
+}
+
+export interface LogBatch {
+  entries: LogEntry[];
+  dropped: number;
+}
+
+export function isLevel(value: unknown): value is Level {
+  return LEVELS.some((level) => level === value);
+}
+
+function readEntry(value: unknown): LogEntry {
+  const entry = fields(value);
+  const level = entry["level"];
+  const requestId = text(entry["requestId"]);
+  const userId = text(entry["userId"]);
+  return {
+    ts: text(entry["ts"]) ?? "",
+    // An unknown level must not hide a line.
+    level: isLevel(level) ? level : "info",
+    target: text(entry["target"]) ?? "",
+    message: text(entry["message"]) ?? "",
+    fields: fields(entry["fields"]),
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(userId === undefined ? {} : { userId }),
+  };
+}
+
+/** The ack of `logs:subscribe` and `log:entries` have the same shape. */
+export function readBatch(value: unknown): LogBatch {
+  const batch = fields(value);
+  return { entries: list(batch["entries"]).map(readEntry), dropped: number(batch["dropped"]) ?? 0 };
+}
+
+/** Messages may have line breaks; a row has one line. */
+export function oneLine(message: string): string {
+  return message.includes("\n") ? message.replaceAll(/\s*\n\s*/g, " ⏎ ") : message;
+}
+
+/** What unfolds below a line, as written; strings without quotes. */
+export function details(entry: LogEntry): [name: string, value: string][] {
+  const pairs: [string, string][] = [];
+  if (entry.requestId !== undefined) pairs.push(["requestId", entry.requestId]);
+  if (entry.userId !== undefined) pairs.push(["userId", entry.userId]);
+  for (const [name, value] of Object.entries(entry.fields)) {
+    pairs.push([name, typeof value === "string" ? value : JSON.stringify(value)]);
+  }
+  return pairs;
+}
+
+/** The line as text, as a terminal would show it. */
+export function asText(entry: LogEntry): string {
+  const pairs = details(entry).map(([name, value]) => `${name}=${/[\s"=]/.test(value) || value === "" ? JSON.stringify(value) : value}`);
+  return [entry.ts, entry.level.toUpperCase().padEnd(5), `${entry.target}:`, entry.message, ...pairs].join(" ");
+}
+
+export function asJsonLines(entries: Iterable<LogEntry>): string[] {
+  return Array.from(entries, (entry) => `${JSON.stringify(entry)}\n`);
+}

@@ -1,0 +1,99 @@
+import { isLevel, LEVELS, type Level, type LogEntry } from "./entry";
+
+export interface LogFilter {
+  level: Level;
+  /** The beginning of the target. */
+  target: string;
+  /** Somewhere in the message or in a field, in small or capital letters. */
+  text: string;
+}
+
+export const NO_FILTER: LogFilter = { level: "info", target: "", text: "" };
+/** The server refuses longer ones. */
+export const MAX_LENGTH = 200;
+export const BACKLOG = 500;
+
+const trimmed = (value: string | null): string => (value ?? "").slice(0, MAX_LENGTH);
+
+export function filterFromQuery(query: string): LogFilter {
+  const parameters = new URLSearchParams(query);
+  const level = parameters.get("level");
+  return {
+    level: isLevel(level) ? level : NO_FILTER.level,
+    target: trimmed(parameters.get("target")),
+    text: trimmed(parameters.get("text")),
+  };
+}
+
+/** Other parameters stay; what is as by default is left out. */
+export function queryWithFilter(query: string, filter: LogFilter): string {
+  const parameters = new URLSearchParams(query);
+  for (const name of ["level", "target", "text"] as const) {
+    if (filter[name] === NO_FILTER[name]) parameters.delete(name);
+    else parameters.set(name, filter[name]);
+  }
+  const written = parameters.toString();
+  return written ? `?${written}` : "";
+}
+
+export interface Subscription {
+  level: Level;
+  target?: string;
+  text?: string;
+  backlog: number;
+}
+
+export function subscription({ level, target, text }: LogFilter): Subscription {
+  return { level, ...(target && { target }), ...(text && { text }), backlog: BACKLOG };
+}
+
+export function sameFilter(a: LogFilter, b: LogFilter): boolean {
+  return a.level === b.level && a.target === b.target && a.text === b.text;
+}
+
+/** Whether all that passes `inner` passes `outer` too: then what is already here needs not be fetched again. */
+export function isWithin(inner: LogFilter, outer: LogFilter): boolean {
+  return (
+    LEVELS.indexOf(inner.level) >= LEVELS.indexOf(outer.level) &&
+    inner.target.startsWith(outer.target) &&
+    inner.text.toLowerCase().includes(outer.text.toLowerCase())
+  );
+}
+
+function has(value: unknown, needle: string): boolean {
+  if (typeof value === "string") return value.toLowerCase().includes(needle);
+  if (typeof value === "object" && value !== null) return Object.values(value).some((inner) => has(inner, needle));
+  return String(value).includes(needle);
+}
+
+/** A test for many entries: what depends on the filter alone is done once. */
+export function matcher({ level, target, text }: LogFilter): (entry: LogEntry) => boolean {
+  const passing = new Set<Level>(LEVELS.slice(LEVELS.indexOf(level)));
+  const needle = text.toLowerCase();
+  return (entry) =>
+    passing.has(entry.level) &&
+    entry.target.startsWith(target) &&
+    (needle === "" || has(entry.message, needle) || has(entry.fields, needle));
+}
+
+export interface Part {
+  text: string;
+  hit: boolean;
+}
+
+/** Cuts a text where `needle` occurs; the parts together are the text. */
+export function highlight(text: string, needle: string): Part[] {
+  const lowered = text.toLowerCase();
+  const wanted = needle.toLowerCase();
+  // A letter whose small form is longer would shift all that follows: then nothing is marked.
+  if (wanted === "" || lowered.length !== text.length) return [{ text, hit: false }];
+  const parts: Part[] = [];
+  let from = 0;
+  for (let at = lowered.indexOf(wanted); at >= 0; at = lowered.indexOf(wanted, from)) {
+    if (at > from) parts.push({ text: text.slice(from, at), hit: false });
+    from = at + wanted.length;
+    parts.push({ text: text.slice(at, from), hit: true });
+  }
+  if (from < text.length) parts.push({ text: text.slice(from), hit: false });
+  return parts;
+}

@@ -1,0 +1,67 @@
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { request, socket, useConnection } from "../shared/socket";
+import { readBatch, type LogBatch } from "./entry";
+import { matcher, subscription, type LogFilter } from "./filter";
+import { LogStore, type LogView } from "./store";
+
+export interface Logs {
+  store: LogStore;
+  view: LogView;
+  /** Undefined until the server answered the first time. */
+  ready: boolean;
+  connected: boolean;
+  error: Error | undefined;
+  retry: () => void;
+}
+
+/** Follows the server's log: subscribes, and again after each reconnect and each change of the filter. */
+export function useLogs(filter: LogFilter): Logs {
+  const { epoch, status } = useConnection();
+  const connected = status === "connected";
+  const [store] = useState(() => new LogStore());
+  const view = useSyncExternalStore(store.subscribe, store.view);
+  const [ready, setReady] = useState(false);
+  const [error, setError] = useState<Error>();
+  const [attempt, setAttempt] = useState(0);
+
+  useEffect(() => {
+    if (!connected) return;
+    let answered = false;
+    let over = false;
+    const early: LogBatch[] = [];
+    const receive = (payload: unknown): void => {
+      const batch = readBatch(payload);
+      if (answered) store.add(batch);
+      else early.push(batch);
+    };
+    const begin = async (): Promise<void> => {
+      const ack = await request<unknown>("logs:subscribe", subscription(filter));
+      if (over) return;
+      answered = true;
+      store.begin(filter, readBatch(ack));
+      // What came before the answer may be in it, or may be what the filter before let through.
+      const entries = early.flatMap((batch) => batch.entries).filter(matcher(filter));
+      store.begin(filter, { entries, dropped: early.reduce((sum, { dropped }) => sum + dropped, 0) });
+      setError(undefined);
+      setReady(true);
+    };
+    socket().on("log:entries", receive);
+    begin().catch((reason: unknown) => {
+      if (!over) setError(reason instanceof Error ? reason : new Error(String(reason)));
+    });
+    return () => {
+      over = true;
+      socket().off("log:entries", receive);
+    };
+  }, [store, filter, connected, epoch, attempt]);
+
+  // Another filter replaces the subscription; only leaving the screen ends it.
+  useEffect(
+    () => () => {
+      if (socket().connected) socket().emit("logs:unsubscribe", {});
+    },
+    [],
+  );
+
+  return { store, view, ready, connected, error, retry: () => setAttempt((before) => before + 1) };
+}
