@@ -1,0 +1,192 @@
+// What only administrators see: diagnostics, the log, and who is connected.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import WebSocket from "ws";
+import { Admin, GUILD, IN_GUILD } from "../lib/admin.mjs";
+import { eventually } from "../lib/deadline.mjs";
+import { Browser } from "./lib.mjs";
+
+const SESSIONS = { root: IN_GUILD, alice: IN_GUILD, bob: IN_GUILD };
+const AWAY = [/ERR_CONNECTION_REFUSED/, /WebSocket connection to .* failed/, /Failed to load resource/];
+/** How many lines the log's test makes: all of them when there is time. */
+const LINES = process.env.SOAK ? 100_000 : 30_000;
+
+let browser, server;
+before(async () => (browser = await Browser.start()));
+after(() => browser.stop());
+beforeEach(async () => (server = await Admin.start({ sessions: SESSIONS, args: ["--packet-rate", "0"] })));
+afterEach(async () => {
+  await browser.closePeople();
+  await server.stop();
+});
+
+/** Has the server log so many lines: a client without a login asks to be let in again and again. */
+async function makeLines(count) {
+  const socket = new WebSocket(`${server.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+  await once(socket, "open");
+  let [asked, refused] = [0, 0];
+  const ask = () => asked < count && (asked++, socket.send("40"));
+  for (let number = 0; number < 200; number++) ask();
+  await new Promise((resolve, reject) => {
+    socket.on("close", () => reject(new Error(`closed after ${refused} refusals`)));
+    socket.on("message", (data) => {
+      if (!String(data).startsWith("44")) return;
+      refused++;
+      ask();
+      if (refused === count) resolve();
+    });
+  });
+  socket.terminate();
+}
+
+const root = (options) => browser.person(server.url, { cookie: server.cookie("root", "admin"), ...options });
+const alice = () => browser.person(server.url, { cookie: server.cookie("alice") });
+
+describe("diagnostics", () => {
+  it("shows figures that live, in tiles, charts and tables", async () => {
+    const member = await server.connect("bob");
+    await member.say({ text: "something", guildId: GUILD });
+    const admin = await root();
+    await admin.goto("/diagnostics");
+    await admin.page.getByText("live", { exact: true }).first().waitFor();
+    await eventually(async () => (await admin.page.locator("canvas").count()) >= 5, "the charts");
+    await eventually(async () => /\b2\b/.test(await admin.page.getByText("Connections").first().locator("xpath=..").innerText()), "two connections");
+    await admin.page.getByText(/MB/).first().waitFor();
+    await admin.page.getByText("slimy-rt", { exact: false }).first().waitFor();
+    await admin.assertAccessible();
+    await admin.picture("diagnostics");
+    admin.assertQuiet();
+  });
+
+  it("a member sees its widget and card, and no live figures", async () => {
+    const member = await alice();
+    await member.goto("/diagnostics");
+    await member.page.getByText(/MB/).first().waitFor();
+    assert.equal(await member.page.locator("canvas").count(), 0);
+    await member.assertAccessible();
+    member.assertQuiet();
+  });
+
+  it("figures that are old are marked", async () => {
+    const admin = await root();
+    await admin.goto("/diagnostics");
+    await admin.page.getByText("live", { exact: true }).first().waitFor();
+    await server.stop();
+    await admin.page.getByText(/stale/i).first().waitFor({ timeout: 15_000 });
+    await admin.assertAccessible();
+    admin.assertQuiet(AWAY);
+  });
+
+  it("is dark where that is preferred, and fits a telephone", async () => {
+    for (const options of [{ colorScheme: "dark" }, { viewport: { width: 360, height: 740 } }]) {
+      const admin = await root(options);
+      for (const screen of ["/", "/diagnostics", "/logs", "/connections"]) {
+        await admin.goto(screen);
+        await admin.page.getByRole("main").waitFor();
+        await admin.page.waitForLoadState("networkidle");
+        await admin.assertAccessible();
+        const overflow = await admin.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(overflow <= 0, `${screen} is ${overflow} pixels too wide`);
+      }
+      if (options.colorScheme) {
+        await admin.goto("/diagnostics");
+        await admin.page.locator("canvas").first().waitFor();
+        await admin.picture("diagnostics-dark");
+      }
+      admin.assertQuiet();
+    }
+  });
+});
+
+describe("the log", () => {
+  it("streams, pauses, and has its filter in the address", async () => {
+    const admin = await root();
+    await admin.goto("/logs?text=alice");
+    assert.equal(await admin.page.getByLabel("Text").inputValue(), "alice");
+    const client = await server.connect("alice");
+    await admin.page.getByText("connected", { exact: false }).first().waitFor();
+    await admin.page.getByRole("button", { name: "Pause" }).click();
+    client.close();
+    await admin.page.getByRole("button", { name: /Paused · \d+ new/ }).waitFor();
+    await admin.assertAccessible();
+    await admin.page.getByRole("button", { name: "Resume" }).click();
+    await admin.page.getByText("disconnected", { exact: false }).first().waitFor();
+    await admin.page.getByLabel("Text").fill("nothing has this");
+    await eventually(() => new URL(admin.page.url()).searchParams.get("text") === "nothing has this", "the filter in the address");
+    await admin.page.getByText("No lines").waitFor();
+    await admin.page.getByLabel("Level").selectOption("error");
+    await eventually(() => new URL(admin.page.url()).searchParams.get("level") === "error", "the level in the address");
+    admin.assertQuiet();
+  });
+
+  it("shows the fields of a line", async () => {
+    const admin = await root();
+    await admin.goto("/logs");
+    await server.connect("alice");
+    const line = admin.page.locator("[class*=logs-row]").filter({ hasText: /connected/ }).last();
+    await line.getByRole("button").first().click();
+    await admin.page.getByText("address").first().waitFor();
+    await admin.assertAccessible();
+    await admin.picture("logs");
+  });
+
+  it("is for administrators only", async () => {
+    const member = await alice();
+    for (const screen of ["/logs", "/connections"]) {
+      await member.goto(screen);
+      await member.page.getByText(/administrators only/i).first().waitFor();
+      await member.assertAccessible();
+    }
+    member.assertQuiet();
+  });
+
+  it(`stays responsive with ${LINES} lines`, async () => {
+    const admin = await root();
+    await admin.goto("/logs");
+    await admin.page.getByRole("button", { name: "Pause" }).waitFor();
+    await makeLines(LINES);
+    const counted = admin.page.getByText(/[\d,.\s]+ lines · /);
+    const total = async () => (await counted.innerText()).replace(/[^\d·]/g, "").split("·").reduce((all, part) => all + Number(part), 0);
+    await eventually(async () => (await total()) >= LINES, "all lines, shown or dropped", 60_000);
+    const slowest = await admin.slowestInteraction(async () => {
+      await admin.page.getByRole("button", { name: "Pause" }).click();
+      await admin.page.getByLabel("Text").pressSequentially("refused", { delay: 30 });
+      await admin.page.getByRole("button", { name: "Resume" }).click();
+    });
+    assert.ok(slowest < 100, `an interaction took ${slowest} ms`);
+    admin.assertQuiet();
+  });
+});
+
+describe("connections", () => {
+  it("lists them, and disconnects one, which is in the log with who did it", async () => {
+    const admin = await root();
+    const victim = await server.connect("bob");
+    await admin.goto("/connections");
+    const row = admin.page.getByRole("row").filter({ hasText: "Bob" });
+    await row.waitFor();
+    await admin.assertAccessible();
+    await admin.picture("connections");
+    await row.getByRole("button", { name: /Disconnect/ }).click();
+    const dialog = admin.page.getByRole("dialog");
+    await admin.assertAccessible();
+    await dialog.getByRole("button", { name: /Disconnect/ }).click();
+    assert.equal(await victim.life("disconnect"), "io server disconnect");
+    await eventually(async () => (await row.count()) === 0, "the row is gone");
+    assert.match(server.program.stderr, /an administrator disconnects a client.*by=root/);
+    admin.assertQuiet();
+  });
+
+  it("ends the sessions of a user", async () => {
+    const admin = await root();
+    const victim = await server.connect("bob");
+    await admin.goto("/connections");
+    const row = admin.page.getByRole("row").filter({ hasText: "Bob" });
+    await row.getByRole("button", { name: /Revoke/ }).click();
+    await admin.page.getByRole("dialog").getByRole("button", { name: /Revoke/ }).click();
+    assert.deepEqual(await victim.life("session:ended"), { reason: "revoked" });
+    assert.match(server.program.stderr, /an administrator ended a user's sessions.*by=root/);
+    admin.assertQuiet();
+  });
+});
