@@ -84,7 +84,7 @@ export function Composer({ me, guildId, guildName, closed, input }: Props) {
           <span role="alert" className="chat-problem">
             {tooLong ? "Message is too long." : problem}
           </span>
-          {isCounted(left) && <span className="chat-counter">{` ${left} characters left`}</span>}
+          {isCounted(left) && <span className="chat-counter">{` ${tooLong ? `${-left} characters too many` : `${left} characters left`}`}</span>}
         </span>
       </div>
     </form>
