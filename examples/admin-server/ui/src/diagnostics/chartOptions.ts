@@ -32,7 +32,7 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
   return {
     width: box.clientWidth,
     height: box.clientHeight,
-    padding: [8, 8, 0, 0],
+    padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
