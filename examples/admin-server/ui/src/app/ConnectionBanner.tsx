@@ -18,7 +18,7 @@ export function ConnectionBanner({ connection }: { connection: ConnectionState }
   const text = status === "connecting" && !waited ? undefined : bannerText(connection);
   const severe = status === "ended" || status === "refused";
   return (
-    <div className={`app-banner ${severe ? "app-banner-severe" : ""}`} hidden={text === undefined}>
+    <section aria-label="Connection" className={`app-banner ${severe ? "app-banner-severe" : ""}`} hidden={text === undefined}>
       <span role="status">{text}</span>
       {status === "reconnecting" && retryAt !== undefined && (
         <>
@@ -31,7 +31,7 @@ export function ConnectionBanner({ connection }: { connection: ConnectionState }
         <a href={loginPath(location.pathname + location.search)}>Log in again</a>
       )}
       {status === "refused" && <Button onClick={connect}>Try again</Button>}
-    </div>
+    </section>
   );
 }
 

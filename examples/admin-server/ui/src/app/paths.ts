@@ -4,7 +4,8 @@ export function safeReturnTo(value: string | null, origin: string): string | und
   // A URL parser drops tabs and turns backslashes around, so it has to say where the path leads.
   if (!URL.canParse(value, origin)) return undefined;
   const url = new URL(value, origin);
-  if (url.origin !== origin || url.pathname === "/login") return undefined;
+  // `/x/..//host` stays here only until its path, by then `//host`, is read once more.
+  if (url.origin !== origin || url.pathname.startsWith("//") || url.pathname === "/login") return undefined;
   return url.pathname + url.search + url.hash;
 }
 

@@ -5,6 +5,9 @@ import { charactersLeft, cleaned, isCounted, problemOf } from "./compose";
 import { loadDraft, saveDraft } from "./drafts";
 import { send } from "./feed";
 
+/** For browsers that do not fit the box to its text. */
+const MOST_ROWS = 8;
+
 interface Props {
   me: Me;
   guildId: string;
@@ -57,7 +60,7 @@ export function Composer({ me, guildId, guildName, closed, input }: Props) {
       <textarea
         ref={input}
         id={id}
-        rows={1}
+        rows={Math.min(text.split("\n").length, MOST_ROWS)}
         value={text}
         disabled={closed}
         placeholder={adminOnly ? "Only admins will see this" : `Write to ${guildName}`}
@@ -84,7 +87,7 @@ export function Composer({ me, guildId, guildName, closed, input }: Props) {
           <span role="alert" className="chat-problem">
             {tooLong ? "Message is too long." : problem}
           </span>
-          {isCounted(left) && <span className="chat-counter">{` ${left} characters left`}</span>}
+          {isCounted(left) && <span className="chat-counter">{` ${tooLong ? `${-left} characters too many` : `${left} characters left`}`}</span>}
         </span>
       </div>
     </form>

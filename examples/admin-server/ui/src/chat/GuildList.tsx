@@ -6,7 +6,10 @@ import type { ChatView } from "./store";
 /** The guilds, and how many messages of each were not read. */
 export function GuildList({ active, rooms }: ChatView) {
   const current = useRef<HTMLButtonElement>(null);
-  useEffect(() => current.current?.scrollIntoView({ block: "nearest", inline: "nearest" }), [active]);
+  useEffect(() => {
+    // The newest browsers return a promise, which is no clean-up.
+    void current.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [active]);
   return (
     <nav className="chat-guilds" aria-label="Guilds">
       <ul>

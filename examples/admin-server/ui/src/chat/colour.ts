@@ -1,7 +1,8 @@
 type Rgb = readonly [number, number, number];
 
-const LIGHT: Rgb = [0xff, 0xff, 0xff];
-const DARK: Rgb = [0x17, 0x1b, 0x21];
+/** The grounds that leave the least contrast: those of a row under the pointer. */
+const LIGHT: Rgb = [0xee, 0xf0, 0xf3];
+const DARK: Rgb = [0x20, 0x26, 0x2e];
 /** What text of a normal size needs (WCAG AA), and a little. */
 const CONTRAST = 4.6;
 

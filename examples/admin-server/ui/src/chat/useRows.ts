@@ -35,7 +35,7 @@ export function useRows(rows: readonly Keyed[]): VisibleRows {
   const [measured, setMeasured] = useState(0);
   const [view, setView] = useState({ top: 0, height: 800 });
   const [following, setFollowing] = useState(true);
-  const anchor = useRef({ following: true, key: "", within: 0 });
+  const anchor = useRef({ following: true, top: 0, key: "", within: 0 });
 
   const offsets = useMemo(() => {
     // The measures of rows that are gone are dropped when there are many of them.
@@ -49,6 +49,7 @@ export function useRows(rows: readonly Keyed[]): VisibleRows {
 
   const look = useCallback((element: HTMLElement): void => {
     const { scrollTop: top, clientHeight: height } = element;
+    anchor.current.top = top;
     setView((before) => (before.top === top && before.height === height ? before : { top, height }));
   }, []);
 
@@ -56,9 +57,11 @@ export function useRows(rows: readonly Keyed[]): VisibleRows {
     const element = scroller.current;
     if (!element) return;
     const { scrollTop, clientHeight, scrollHeight } = element;
-    const atEnd = scrollTop + clientHeight >= scrollHeight - NEAR_PX;
+    // Rows that turn out higher than guessed move the end away, and only a reader moves the view up from it.
+    const stays = anchor.current.following && scrollTop >= anchor.current.top;
+    const atEnd = stays || scrollTop + clientHeight >= scrollHeight - NEAR_PX;
     const index = rowAt(offsets, scrollTop);
-    anchor.current = { following: atEnd, key: rows[index]?.key ?? "", within: scrollTop - (offsets[index] ?? 0) };
+    anchor.current = { following: atEnd, top: scrollTop, key: rows[index]?.key ?? "", within: scrollTop - (offsets[index] ?? 0) };
     setFollowing(atEnd);
     look(element);
   };

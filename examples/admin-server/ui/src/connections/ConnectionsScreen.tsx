@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { count } from "../diagnostics/figures";
 import { RequestError } from "../shared/socket";
 import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
@@ -18,6 +18,7 @@ export function ConnectionsScreen() {
   const [notice, setNotice] = useState({ text: "" });
   const noticeBox = useRef<HTMLSpanElement>(null);
   const now = useNow();
+  const found = useMemo(() => sorted(filtered(listing?.connections ?? [], query), order), [listing, query, order]);
 
   // The button that was pressed goes with its row: who works by keyboard goes on from here.
   useEffect(() => {
@@ -34,8 +35,7 @@ export function ConnectionsScreen() {
       <Loading label={connected ? "Loading the connections" : "Waiting for the connection"} />
     );
   }
-  const found = filtered(listing.connections, query);
-  const page = paged(sorted(found, order), wanted);
+  const page = paged(found, wanted);
   return (
     <>
       <div className="connections-toolbar">

@@ -16,13 +16,12 @@ export function LivePanel() {
     return <EmptyState title="For administrators only">The server shows live figures to administrators only.</EmptyState>;
   }
   const newest = history.at(-1);
-  if (!newest) {
-    return error ? <ErrorState title="No live figures" message={error.message} onRetry={live.retry} /> : <Loading label="Waiting for the first figures" />;
-  }
+  if (!newest && error) return <ErrorState title="No live figures" message={error.message} onRetry={live.retry} />;
+  // Before the first figures all is in its place already: nothing jumps when they come.
   return (
     <div className={stale ? "diagnostics-live diagnostics-stale" : "diagnostics-live"}>
       <Heading live={live} />
-      {newest.degraded.length > 0 && <p className="diagnostics-degraded">Without figures of: {newest.degraded.join(", ")}.</p>}
+      {newest && newest.degraded.length > 0 && <p className="diagnostics-degraded">Without figures of: {newest.degraded.join(", ")}.</p>}
       <Tiles history={history} />
       <div className="diagnostics-charts">
         <Suspense fallback={CHARTS.map(({ id }) => <div key={id} className="diagnostics-chart" />)}>
@@ -31,10 +30,10 @@ export function LivePanel() {
       </div>
       <div className="diagnostics-columns">
         <Panel title="Nodes">
-          <Nodes nodes={newest.nodes} />
+          {newest ? <Nodes nodes={newest.nodes} /> : <Loading />}
         </Panel>
         <Panel title="Subsystems">
-          <Subsystems subsystems={newest.subsystems} />
+          {newest ? <Subsystems subsystems={newest.subsystems} /> : <Loading />}
         </Panel>
       </div>
     </div>
@@ -47,8 +46,14 @@ function Heading({ live: { stale, ageSec, error, history } }: { live: LiveFigure
   return (
     <div className="diagnostics-heading">
       <h2>Live</h2>
-      <Badge tone={stale ? "warn" : "good"}>{stale ? "stale" : "live"}</Badge>
-      <span className="diagnostics-age">{stale ? `last figures ${ageSec ?? 0} s ago` : "every 2 s"}</span>
+      {newest ? (
+        <>
+          <Badge tone={stale ? "warn" : "good"}>{stale ? "stale" : "live"}</Badge>
+          <span className="diagnostics-age">{stale ? `last figures ${ageSec ?? 0} s ago` : "every 2 s"}</span>
+        </>
+      ) : (
+        <span className="diagnostics-age">waiting for the first figures</span>
+      )}
       <span className="diagnostics-about">{about.filter(Boolean).join(", ")}</span>
       {error && <span className="diagnostics-age">{error.message}</span>}
     </div>

@@ -22,7 +22,7 @@ export function Nodes({ nodes }: { nodes: readonly ServerNode[] }) {
   if (nodes.length === 0) return <p className="diagnostics-note">The server names no nodes.</p>;
   const connections = nodes.reduce((sum, node) => sum + (node.connections ?? 0), 0);
   return (
-    <div className="diagnostics-table" role="region" aria-label="Nodes" tabIndex={0}>
+    <div className="diagnostics-table" role="region" aria-label="Table of nodes" tabIndex={0}>
       <table>
         <thead>
           <tr>

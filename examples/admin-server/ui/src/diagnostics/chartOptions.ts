@@ -32,7 +32,7 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
   return {
     width: box.clientWidth,
     height: box.clientHeight,
-    padding: [8, 8, 0, 0],
+    padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -42,7 +42,7 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
     },
     scales: { x: { time: true, range: lastQuarterHour }, y: { range: fromZero } },
     axes: [
-      { ...axis, space: TIME_SPACE, size: 24, gap: 2, values: (_, times) => times.map((time) => timeFormat.format(time * 1000)) },
+      { ...axis, space: TIME_SPACE, size: 26, values: (_, times) => times.map((time) => timeFormat.format(time * 1000)) },
       { ...axis, size: AXIS_WIDTH, space: 32, values: (_, values) => values.map((value) => short.format(value)) },
     ],
     series: [

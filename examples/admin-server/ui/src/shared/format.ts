@@ -4,7 +4,6 @@ const LOCALE = "en-GB";
 const timeOfDay = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const moment = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
-const whole = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
 
 /** What is shown for what is not known. */
 export const UNKNOWN = "–";
@@ -20,10 +19,6 @@ export function formatDuration(seconds: number): string {
     if (many > 0) parts.push(`${many}${unit}`);
   }
   return [...parts, `${rest}s`].join(" ");
-}
-
-export function formatCount(count: number): string {
-  return Number.isFinite(count) ? whole.format(count) : UNKNOWN;
 }
 
 export const formatTime = (iso: string): string => formatted(timeOfDay, iso);
