@@ -51,7 +51,8 @@ describe("diagnostics", () => {
     await admin.goto("/diagnostics");
     await admin.page.getByText("live", { exact: true }).first().waitFor();
     await eventually(async () => (await admin.page.locator("canvas").count()) >= 5, "the charts");
-    await eventually(async () => /\b2\b/.test(await admin.page.getByText("Connections").first().locator("xpath=..").innerText()), "two connections");
+    const tile = admin.page.getByRole("main").getByText("Connections", { exact: true }).first().locator("xpath=..");
+    await eventually(async () => /\b2\b/.test(await tile.innerText()), "two connections");
     await admin.page.getByText(/MB/).first().waitFor();
     await admin.page.getByText("slimy-rt", { exact: false }).first().waitFor();
     await admin.assertAccessible();
