@@ -55,14 +55,12 @@ export function fieldText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** What unfolds below a line. */
-export function details(entry: LogEntry): [name: string, value: string][] {
-  const pairs: [string, string][] = [];
-  if (entry.requestId !== undefined) pairs.push(["requestId", entry.requestId]);
-  if (entry.userId !== undefined) pairs.push(["userId", entry.userId]);
-  for (const [name, value] of Object.entries(entry.fields)) {
-    pairs.push([name, fieldText(value)]);
-  }
+/** What unfolds below a line: the fields, and the ids unless a field says the same. */
+export function details({ fields: all, requestId, userId }: LogEntry): [name: string, value: string][] {
+  const pairs = Object.entries(all).map(([name, value]): [string, string] => [name, fieldText(value)]);
+  const said = new Set(pairs.map(([, value]) => value));
+  if (userId !== undefined && !said.has(userId)) pairs.unshift(["userId", userId]);
+  if (requestId !== undefined && !said.has(requestId)) pairs.unshift(["requestId", requestId]);
   return pairs;
 }
 
