@@ -18,7 +18,8 @@ export function ConnectionBanner({ connection }: { connection: ConnectionState }
   const text = status === "connecting" && !waited ? undefined : bannerText(connection);
   const severe = status === "ended" || status === "refused";
   return (
-    <section aria-label="Connection" className={`app-banner ${severe ? "app-banner-severe" : ""}`} hidden={text === undefined}>
+    // It is always there, since what comes together with its text is not announced.
+    <section aria-label="Connection" className={text === undefined ? "" : `app-banner ${severe ? "app-banner-severe" : ""}`}>
       <span role="status">{text}</span>
       {status === "reconnecting" && retryAt !== undefined && (
         <>

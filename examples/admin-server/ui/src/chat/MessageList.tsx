@@ -4,6 +4,7 @@ import { Button, EmptyState } from "../shared/ui";
 import { chat } from "./feed";
 import { rowsOf, type Row } from "./grouping";
 import { MessageRow } from "./MessageRow";
+import "./messages.css";
 import type { RoomView } from "./store";
 import { usePageVisible } from "./usePageVisible";
 import { useRows } from "./useRows";

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { count } from "../diagnostics/figures";
-import { RequestError } from "../shared/socket";
+import { RequestError, socket } from "../shared/socket";
 import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
 import type { Action } from "./actions";
 import { ConfirmAction } from "./ConfirmAction";
@@ -10,8 +10,8 @@ import { filtered, nextOrder, paged, severalNodes, sorted, type Order } from "./
 import { useConnections } from "./useConnections";
 
 export function ConnectionsScreen() {
-  const { listing, error, connected, loading, refresh } = useConnections();
   const [query, setQuery] = useState("");
+  const { listing, error, connected, loading, refresh } = useConnections(query);
   const [order, setOrder] = useState<Order>({ column: "name", descending: false });
   const [wanted, setWanted] = useState(0);
   const [action, setAction] = useState<Action>();
@@ -56,7 +56,8 @@ export function ConnectionsScreen() {
           Refresh
         </Button>
         <span className="connections-total">
-          {found.length === listing.connections.length ? count(found.length) : `${count(found.length)} of ${count(listing.connections.length)}`} connections
+          {query && `${count(found.length)} of `}
+          {`${count(listing.total)} ${listing.total === 1 ? "connection" : "connections"}`}
         </span>
         <span role="status" className="connections-notice" ref={noticeBox} tabIndex={-1}>
           {notice.text}
@@ -64,7 +65,12 @@ export function ConnectionsScreen() {
       </div>
       {listing.truncated && (
         <p className="connections-note">
-          Only the first {count(listing.connections.length)} of {count(listing.total)} connections are listed; the filter and the order know no others.
+          There are more connections than a list can have. A filter by name, id, room or address finds the others too.
+        </p>
+      )}
+      {listing.missingNodes > 0 && (
+        <p className="connections-note">
+          {listing.missingNodes === 1 ? "One node" : `${count(listing.missingNodes)} nodes`} did not answer; what is connected there is not listed.
         </p>
       )}
       {error && <ErrorState title="The list could not be refreshed" message={error.message} onRetry={() => void refresh()} />}
@@ -77,6 +83,7 @@ export function ConnectionsScreen() {
           order={order}
           withNodes={severalNodes(listing.connections)}
           now={now}
+          own={socket().id}
           onOrder={(column) => setOrder(nextOrder(order, column))}
           onAction={setAction}
         />

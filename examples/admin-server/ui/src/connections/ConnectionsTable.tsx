@@ -9,6 +9,8 @@ interface Props {
   /** Only worth a column when there are several. */
   withNodes: boolean;
   now: number;
+  /** The id of this page's own socket. */
+  own: string | undefined;
   onOrder: (column: Column) => void;
   onAction: (action: Action) => void;
 }
@@ -24,7 +26,7 @@ const COLUMNS: readonly { column: Column; title: string; number?: true }[] = [
   { column: "node", title: "Node" },
 ];
 
-export function ConnectionsTable({ rows, order, withNodes, now, onOrder, onAction }: Props) {
+export function ConnectionsTable({ rows, order, withNodes, now, own, onOrder, onAction }: Props) {
   const columns = COLUMNS.filter(({ column }) => withNodes || column !== "node");
   return (
     <div className="connections-scroll" role="region" aria-label="Connections" tabIndex={0}>
@@ -48,7 +50,7 @@ export function ConnectionsTable({ rows, order, withNodes, now, onOrder, onActio
         </thead>
         <tbody>
           {rows.map((row) => (
-            <Row key={row.socketId} row={row} withNode={withNodes} now={now} onAction={onAction} />
+            <Row key={row.socketId} row={row} withNode={withNodes} now={now} isOwn={row.socketId === own} onAction={onAction} />
           ))}
         </tbody>
       </table>
@@ -56,12 +58,23 @@ export function ConnectionsTable({ rows, order, withNodes, now, onOrder, onActio
   );
 }
 
-function Row({ row, withNode, now, onAction }: { row: Connection; withNode: boolean; now: number; onAction: Props["onAction"] }) {
+interface RowProps {
+  row: Connection;
+  withNode: boolean;
+  now: number;
+  isOwn: boolean;
+  onAction: Props["onAction"];
+}
+
+function Row({ row, withNode, now, isOwn, onAction }: RowProps) {
   return (
     <tr>
       <th scope="row">
         <span className="connections-name">{row.name}</span>
-        <code className="connections-id">{row.userId}</code>
+        <span className="connections-id">
+          <code>{row.userId}</code>
+          {isOwn && " (this page)"}
+        </span>
       </th>
       <td>
         <Badge tone="neutral">{row.role}</Badge>
@@ -85,7 +98,7 @@ function Row({ row, withNode, now, onAction }: { row: Connection; withNode: bool
         </td>
       )}
       <td className="connections-actions">
-        <Button aria-label={`Disconnect ${row.name}`} onClick={() => onAction({ name: "disconnect", connection: row })}>
+        <Button aria-label={`Disconnect ${row.name}`} disabled={isOwn} onClick={() => onAction({ name: "disconnect", connection: row })}>
           Disconnect
         </Button>
         <Button aria-label={`Revoke sessions of ${row.name}`} onClick={() => onAction({ name: "revoke", connection: row })}>

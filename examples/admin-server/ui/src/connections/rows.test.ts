@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { age, filtered, nextOrder, paged, readListing, roomSummary, severalNodes, sorted, type Connection } from "./rows";
+import { age, filtered, merged, nextOrder, paged, readListing, roomSummary, searchWord, severalNodes, sorted, type Connection } from "./rows";
 
 function connection(socketId: string, change: Partial<Connection> = {}): Connection {
   return {
@@ -21,11 +21,11 @@ const ids = (rows: readonly Connection[]) => rows.map(({ socketId }) => socketId
 
 describe("the listing", () => {
   it("is read from whatever comes", () => {
-    const listing = readListing({ ok: true, connections: [connection("a"), { userId: "u2", rooms: [1, "x"] }], total: 9, truncated: true });
-    expect(listing).toMatchObject({ total: 9, truncated: true });
+    const listing = readListing({ ok: true, connections: [connection("a"), { userId: "u2", rooms: [1, "x"] }], total: 9, truncated: true, missingNodes: 1 });
+    expect(listing).toMatchObject({ total: 9, truncated: true, missingNodes: 1 });
     expect(listing.connections[0]).toEqual(connection("a"));
     expect(listing.connections[1]).toMatchObject({ name: "u2", rooms: ["x"], pendingBytes: undefined });
-    expect(readListing(null)).toEqual({ connections: [], total: 0, truncated: false });
+    expect(readListing(null)).toEqual({ connections: [], total: 0, truncated: false, missingNodes: 0 });
   });
 
   it("knows whether there are several nodes", () => {
@@ -70,6 +70,18 @@ describe("filtered", () => {
 
   it("lets all through without one", () => {
     expect(filtered(rows, "  ")).toBe(rows);
+  });
+});
+
+describe("a list that is not all there is", () => {
+  it("is searched for the longest word", () => {
+    expect(searchWord(" bob  guild:1 x")).toBe("guild:1");
+    expect(searchWord("  ")).toBe("");
+  });
+
+  it("takes in what was found", () => {
+    const rows = merged([connection("a"), connection("b")], [connection("b", { name: "new" }), connection("c")]);
+    expect(rows.map(({ socketId, name }) => socketId + name)).toEqual(["aAlice", "bnew", "cAlice"]);
   });
 });
 

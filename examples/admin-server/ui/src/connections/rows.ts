@@ -18,6 +18,8 @@ export interface Listing {
   connections: readonly Connection[];
   total: number;
   truncated: boolean;
+  /** Nodes that did not answer in time: what is connected to them is not in the list. */
+  missingNodes: number;
 }
 
 function readConnection(value: unknown): Connection {
@@ -40,7 +42,12 @@ function readConnection(value: unknown): Connection {
 export function readListing(value: unknown): Listing {
   const all = fields(value);
   const connections = list(all["connections"]).map(readConnection);
-  return { connections, total: number(all["total"]) ?? connections.length, truncated: all["truncated"] === true };
+  return {
+    connections,
+    total: number(all["total"]) ?? connections.length,
+    truncated: all["truncated"] === true,
+    missingNodes: number(all["missingNodes"]) ?? 0,
+  };
 }
 
 export type Column = "name" | "role" | "transport" | "rooms" | "address" | "age" | "pendingBytes" | "node";
@@ -87,6 +94,18 @@ export function filtered(connections: readonly Connection[], query: string): rea
     const row = [name, userId, role, transport, address, node, socketId, ...rooms].join("\n").toLowerCase();
     return words.every((word) => row.includes(word));
   });
+}
+
+/** The word of a filter that says the most: the one to ask the server for when its list is not all there is. */
+export function searchWord(query: string): string {
+  return query.split(/\s+/).reduce((longest, word) => (word.length > longest.length ? word : longest), "");
+}
+
+/** A list, and what else was found; what is in both is as found. */
+export function merged(listed: readonly Connection[], found: readonly Connection[]): readonly Connection[] {
+  if (found.length === 0) return listed;
+  const ids = new Set(found.map(({ socketId }) => socketId));
+  return [...listed.filter(({ socketId }) => !ids.has(socketId)), ...found];
 }
 
 export const PAGE_SIZE = 50;

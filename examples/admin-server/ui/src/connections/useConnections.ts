@@ -1,8 +1,11 @@
+import { useEffect, useMemo, useState } from "react";
 import useSWR from "swr";
 import { request, useConnection } from "../shared/socket";
-import { readListing, type Listing } from "./rows";
+import { merged, readListing, searchWord, type Listing } from "./rows";
 
 const EVERY_MS = 5000;
+/** Not each letter that is typed is worth a question to all nodes. */
+const SETTLED_MS = 300;
 
 export interface Connections {
   /** Undefined until the first answer. */
@@ -13,15 +16,39 @@ export interface Connections {
   refresh: () => Promise<unknown>;
 }
 
-const fetchListing = async (event: string): Promise<Listing> => readListing(await request<unknown>(event, {}));
+const fetchListing = async ([event, text]: [event: string, text: string]): Promise<Listing> =>
+  readListing(await request<unknown>(event, text ? { text } : {}));
 
-/** Asks for the connections of all nodes every five seconds, as long as there is a connection to ask over. */
-export function useConnections(): Connections {
+/**
+ * Asks for the connections of all nodes every five seconds, as long as there is a connection to ask over. When there
+ * are more than a list can have, the server looks for the rest of what `query` wants.
+ */
+export function useConnections(query: string): Connections {
   const { status } = useConnection();
   const connected = status === "connected";
-  const { data, error, isValidating, mutate } = useSWR<Listing, Error>(connected ? "connections:list" : null, fetchListing, {
-    refreshInterval: EVERY_MS,
-    keepPreviousData: true,
-  });
-  return { listing: data, error, connected, loading: isValidating, refresh: () => mutate() };
+  const options = { refreshInterval: EVERY_MS, keepPreviousData: true };
+  const listed = useSWR<Listing, Error>(connected ? ["connections:list", ""] : null, fetchListing, options);
+  const word = useSettled(searchWord(query));
+  const more = connected && listed.data?.truncated === true && word !== "";
+  const found = useSWR<Listing, Error>(more ? ["connections:list", word] : null, fetchListing, { refreshInterval: EVERY_MS });
+  const listing = useMemo(
+    () => listed.data && { ...listed.data, connections: merged(listed.data.connections, found.data?.connections ?? []) },
+    [listed.data, found.data],
+  );
+  return {
+    listing,
+    error: listed.error ?? found.error,
+    connected,
+    loading: listed.isValidating || found.isValidating,
+    refresh: () => Promise.all([listed.mutate(), found.mutate()]),
+  };
+}
+
+function useSettled(value: string): string {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
 }

@@ -28,7 +28,7 @@ export function LivePanel() {
           <Charts history={history} />
         </Suspense>
       </div>
-      <div className="diagnostics-columns">
+      <div className="diagnostics-columns diagnostics-health">
         <Panel title="Nodes">
           {newest ? <Nodes nodes={newest.nodes} /> : <Loading />}
         </Panel>

@@ -4,15 +4,19 @@ import { HISTORY_MS } from "./history";
 
 /** The same for all charts: their time axes stand below each other. */
 const AXIS_WIDTH = 52;
+/** The shortest time that a chart spans. */
+const LEAST_SEC = 120;
 /** Pixels between two times on the axis. */
 const TIME_SPACE = 72;
 
 const timeFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
 
-function lastQuarterHour(chart: uPlot): uPlot.Range.MinMax {
+/** The last quarter of an hour, or what there is of it: the first minutes of a server would be a line at the edge. */
+function known(chart: uPlot): uPlot.Range.MinMax {
   const newest = chart.data[0].at(-1) ?? Date.now() / 1000;
-  return [newest - HISTORY_MS / 1000, newest];
+  const oldest = chart.data[0][0] ?? newest;
+  return [Math.max(newest - HISTORY_MS / 1000, Math.min(oldest, newest - LEAST_SEC)), newest];
 }
 
 /** From zero, with some room above; a line of zeros lies on the ground. */
@@ -40,7 +44,7 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
       drag: { x: false, y: false, setScale: false },
       sync: { key: "diagnostics", setSeries: false },
     },
-    scales: { x: { time: true, range: lastQuarterHour }, y: { range: fromZero } },
+    scales: { x: { time: true, range: known }, y: { range: fromZero } },
     axes: [
       { ...axis, space: TIME_SPACE, size: 26, values: (_, times) => times.map((time) => timeFormat.format(time * 1000)) },
       { ...axis, size: AXIS_WIDTH, space: 32, values: (_, values) => values.map((value) => short.format(value)) },

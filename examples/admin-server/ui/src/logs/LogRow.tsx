@@ -1,6 +1,6 @@
 import { memo, useLayoutEffect, useRef } from "react";
 import { UNKNOWN } from "../shared/format";
-import { details, oneLine, type LogEntry } from "./entry";
+import { details, inline, oneLine, type LogEntry } from "./entry";
 import { highlight } from "./filter";
 
 interface Props {
@@ -43,10 +43,13 @@ export const LogRow = memo(function LogRow({ id, entry, needle, unfolded, positi
         </time>
         <span className="logs-level">{entry.level}</span>
         <span className="logs-target" title={entry.target}>
-          {entry.target}
+          <Marked text={entry.target} needle={needle} />
         </span>
         <span className="logs-message">
-          <Marked text={oneLine(entry.message)} needle={needle} />
+          <Marked text={oneLine(entry.message)} needle={needle} />{" "}
+          <span className="logs-inline">
+            <Marked text={inline(entry)} needle={needle} />
+          </span>
         </span>
         <button type="button" className="logs-copy" aria-label={`Copy the line of ${seconds}${rest}`} onClick={() => onCopy(entry)}>
           Copy

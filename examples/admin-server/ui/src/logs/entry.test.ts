@@ -35,6 +35,13 @@ describe("log entries", () => {
     ]);
   });
 
+  it("say an id once", () => {
+    expect(details({ ...entry, fields: { user: "u1" }, userId: "u1" })).toEqual([
+      ["requestId", "r1"],
+      ["user", "u1"],
+    ]);
+  });
+
   it("are downloaded one JSON a line", () => {
     const lines = asJsonLines([entry, { ...entry, message: "two\nlines" }]);
     expect(lines.join("").split("\n")).toHaveLength(3);

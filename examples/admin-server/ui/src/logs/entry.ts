@@ -50,21 +50,30 @@ export function oneLine(message: string): string {
   return message.includes("\n") ? message.replaceAll(/\s*\n\s*/g, " ⏎ ") : message;
 }
 
-/** What unfolds below a line, as written; strings without quotes. */
-export function details(entry: LogEntry): [name: string, value: string][] {
-  const pairs: [string, string][] = [];
-  if (entry.requestId !== undefined) pairs.push(["requestId", entry.requestId]);
-  if (entry.userId !== undefined) pairs.push(["userId", entry.userId]);
-  for (const [name, value] of Object.entries(entry.fields)) {
-    pairs.push([name, typeof value === "string" ? value : JSON.stringify(value)]);
-  }
+/** Strings without quotes. */
+export function fieldText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** What unfolds below a line: the fields, and the ids unless a field says the same. */
+export function details({ fields: all, requestId, userId }: LogEntry): [name: string, value: string][] {
+  const pairs = Object.entries(all).map(([name, value]): [string, string] => [name, fieldText(value)]);
+  const said = new Set(pairs.map(([, value]) => value));
+  if (userId !== undefined && !said.has(userId)) pairs.unshift(["userId", userId]);
+  if (requestId !== undefined && !said.has(requestId)) pairs.unshift(["requestId", requestId]);
   return pairs;
+}
+
+/** The fields in one line, as a terminal would show them. */
+export function inline(entry: LogEntry): string {
+  return details(entry)
+    .map(([name, value]) => `${name}=${/[\s"=]/.test(value) || value === "" ? JSON.stringify(value) : value}`)
+    .join(" ");
 }
 
 /** The line as text, as a terminal would show it. */
 export function asText(entry: LogEntry): string {
-  const pairs = details(entry).map(([name, value]) => `${name}=${/[\s"=]/.test(value) || value === "" ? JSON.stringify(value) : value}`);
-  return [entry.ts, entry.level.toUpperCase().padEnd(5), `${entry.target}:`, entry.message, ...pairs].join(" ");
+  return [entry.ts, entry.level.toUpperCase().padEnd(5), `${entry.target}:`, entry.message, inline(entry)].join(" ").trimEnd();
 }
 
 export function asJsonLines(entries: Iterable<LogEntry>): string[] {

@@ -41,12 +41,14 @@ describe("matcher", () => {
     expect(passes({ target: "slimy_rt" })).toBe(true);
     expect(passes({ target: "broker" })).toBe(false);
     expect(passes({ text: "LOST" })).toBe(true);
+    expect(passes({ text: "rt::brok" })).toBe(true);
     expect(passes({ text: "found" })).toBe(false);
   });
 
   it("looks into fields", () => {
     expect(passes({ text: "redis" })).toBe(true);
     expect(passes({ text: "12" })).toBe(true);
+    expect(passes({ text: "peer" })).toBe(true);
   });
 
   it("says when a filter lets no more through", () => {

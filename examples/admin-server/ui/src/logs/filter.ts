@@ -1,10 +1,10 @@
-import { isLevel, LEVELS, type Level, type LogEntry } from "./entry";
+import { fieldText, isLevel, LEVELS, type Level, type LogEntry } from "./entry";
 
 export interface LogFilter {
   level: Level;
   /** The beginning of the target. */
   target: string;
-  /** Somewhere in the message or in a field, in small or capital letters. */
+  /** Somewhere in the entry, in small or capital letters. */
   text: string;
 }
 
@@ -60,10 +60,12 @@ export function isWithin(inner: LogFilter, outer: LogFilter): boolean {
   );
 }
 
-function has(value: unknown, needle: string): boolean {
-  if (typeof value === "string") return value.toLowerCase().includes(needle);
-  if (typeof value === "object" && value !== null) return Object.values(value).some((inner) => has(inner, needle));
-  return String(value).includes(needle);
+/** Where the server looks too. */
+function has({ message, target, requestId = "", userId = "", fields }: LogEntry, needle: string): boolean {
+  const found = (text: string): boolean => text.toLowerCase().includes(needle);
+  if (found(message) || found(target) || found(requestId) || found(userId)) return true;
+  for (const name in fields) if (found(name) || found(fieldText(fields[name]))) return true;
+  return false;
 }
 
 /** A test for many entries: what depends on the filter alone is done once. */
@@ -73,7 +75,7 @@ export function matcher({ level, target, text }: LogFilter): (entry: LogEntry) =
   return (entry) =>
     passing.has(entry.level) &&
     entry.target.startsWith(target) &&
-    (needle === "" || has(entry.message, needle) || has(entry.fields, needle));
+    (needle === "" || has(entry, needle));
 }
 
 export interface Part {

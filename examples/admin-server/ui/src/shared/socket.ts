@@ -83,9 +83,9 @@ function create(): Socket {
     if (isFinal(message)) dispatch({ type: "refused", reason: message });
     else again(message);
   });
-  window.addEventListener("online", () => {
-    if (state.status === "reconnecting") connect();
-  });
+  // When there is a network again, or somebody to look, the attempt is not put off.
+  window.addEventListener("online", hurry);
+  document.addEventListener("visibilitychange", hurry);
   return created;
 }
 
@@ -94,6 +94,10 @@ function again(reason?: string): void {
   clearTimeout(timer);
   timer = setTimeout(connect, delay);
   dispatch({ type: "lost", retryAt: Date.now() + delay, ...(reason === undefined ? {} : { reason }) });
+}
+
+function hurry(): void {
+  if (state.status === "reconnecting" && !document.hidden) connect();
 }
 
 function dispatch(event: ConnectionEvent): void {
