@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -72,6 +72,26 @@ pub struct Replaced {
     pub deleted: usize,
 }
 
+impl State {
+    /// Adds what `revoke` has done to sessions that are to take the place of these.
+    fn keep_revocations(&self, sessions: &mut BTreeMap<UserId, Session>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        // It ends what is older than the next second; what lies later was written by somebody who may take it back.
+        let next = now.unwrap_or_default().as_secs() + 1;
+        for user in self.sessions.keys() {
+            let old = self.sessions.get(user).and_then(|old| old.not_before);
+            let Some(at) = old.filter(|at| *at <= next) else {
+                continue;
+            };
+            if let Some(session) = sessions.get_mut(user) {
+                session.not_before = session.not_before.max(Some(at));
+            } else if sessions.len() < MAX_SESSIONS {
+                sessions.insert(user.clone(), Session::default().not_before(at));
+            }
+        }
+    }
+}
+
 impl MemorySessionStore {
     /// An empty store.
     #[must_use]
@@ -86,13 +106,16 @@ impl MemorySessionStore {
 
     /// Makes these the only sessions, without expiry, in one step: other users' are deleted, and what stays the same is no change for those who watch.
     ///
+    /// Whose logins were ended by then ([`revoke`](slimy_rt::session::revoke)) does not get them back: a `not_before` that is not in the future stays when it is later than the new
+    /// one, and of a user who is not among these it is all that stays.
+    ///
     /// # Errors
     /// [`SessionError::Invalid`] when there are more than [`MAX_SESSIONS`]; nothing is changed then.
     pub fn replace_all(
         &self,
         sessions: impl IntoIterator<Item = (UserId, Session)>,
     ) -> Result<Replaced, SessionError> {
-        let sessions: BTreeMap<_, _> = sessions.into_iter().collect();
+        let mut sessions: BTreeMap<_, _> = sessions.into_iter().collect();
         if sessions.len() > MAX_SESSIONS {
             let text = format!(
                 "at most {MAX_SESSIONS} sessions fit, not {}",
@@ -102,6 +125,7 @@ impl MemorySessionStore {
         }
         let mut state = lock(&self.shared.state);
         state.sessions.prune(Instant::now());
+        state.keep_revocations(&mut sessions);
         let mut replaced = Replaced::default();
         let is_gone = |user: &&UserId| !sessions.contains_key(*user);
         let gone: Vec<UserId> = state.sessions.keys().filter(is_gone).cloned().collect();

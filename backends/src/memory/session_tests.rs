@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::{FutureExt as _, StreamExt as _};
 use slimy_rt::{
     GuildId,
-    session::{Guild, MAX_WAITING_CHANGES},
+    session::{Guild, MAX_WAITING_CHANGES, revoke},
 };
 
 use super::*;
@@ -230,6 +230,26 @@ async fn replacing_all_changes_only_what_differs() {
             deleted: 3
         }
     );
+}
+
+#[tokio::test]
+async fn replacing_all_gives_nobody_back_who_was_revoked() {
+    let store = MemorySessionStore::new();
+    let sessions = || [(user("alice"), session("g"))];
+    store.replace_all(sessions()).unwrap();
+    let at = revoke(&store, &user("alice")).await.unwrap().not_before;
+    revoke(&store, &user("stranger")).await.unwrap();
+    store.replace_all(sessions()).unwrap();
+    let alice = store.load(&user("alice")).await.unwrap().unwrap();
+    assert_eq!((alice.not_before, alice.guilds), (at, session("g").guilds));
+    let stranger = store.load(&user("stranger")).await.unwrap().unwrap();
+    assert!(stranger.not_before >= at && stranger.guilds.is_empty());
+
+    // What the file itself said it may take back.
+    let far = session("g").not_before(u64::MAX);
+    store.replace_all([(user("bob"), far)]).unwrap();
+    store.replace_all([(user("bob"), session("g"))]).unwrap();
+    assert_eq!(store.load(&user("bob")).await.unwrap(), Some(session("g")));
 }
 
 #[tokio::test]

@@ -169,7 +169,11 @@ impl Diagnostics {
                     }
                 }
             }
-            Err(error) => tracing::warn!(%error, "other nodes cannot be asked who is connected"),
+            Err(error) => {
+                // Nobody knows how many there are: there may be one.
+                missing_nodes = 1;
+                tracing::warn!(%error, "other nodes cannot be asked who is connected");
+            }
         }
         all.bound();
         let truncated = all.connections.len() < all.total;
