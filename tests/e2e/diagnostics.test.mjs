@@ -1,6 +1,6 @@
 // The figures over HTTP: /api/diag, /api/diagnostics and /metrics, who may see them and whether they are right.
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -48,34 +48,22 @@ function upload(root, ...files) {
 
 const count = (value) => assert.ok(Number.isSafeInteger(value) && value >= 0, `${value} is no count`);
 const amount = (value) => assert.ok(Number.isFinite(value) && value >= 0, `${value} is no amount`);
-/** At most one decimal, as the contract shows it. */
-const megabytes = (value) => {
-  assert.ok(Number.isFinite(value) && value > 0 && value < 1_000_000, `${value} MB`);
-};
-
-/** A server with a tree of uploads: two of today and one of yesterday in GUILD, three of the past in OTHER. */
-async function withUploads(args = []) {
-  const server = await Admin.start({
-    sessions,
-    args: ["--metrics", "process:", "--metrics", `uploads:${path.join(os.tmpdir(), `slimy-e2e-uploads-${process.pid}`)}`, ...args],
-  });
-  return server;
-}
-const UPLOADS = path.join(os.tmpdir(), `slimy-e2e-uploads-${process.pid}`);
+const megabytes = (value) => assert.ok(Number.isFinite(value) && value > 0 && value < 1_000_000, `${value} MB`);
 
 describe("GET /api/diag", () => {
+  const uploads = mkdtempSync(path.join(os.tmpdir(), "slimy-uploads-"));
   let server;
   before(async () => {
-    upload(UPLOADS, `${GUILD}/${day()}/a.thumb.jpg`, `${GUILD}/${day()}/b.thumb.jpg`, `${GUILD}/${day(-1)}/c.thumb.jpg`);
-    upload(UPLOADS, ...["d", "e", "f"].map((name) => `${OTHER}/2020-02-29/${name}.thumb.jpg`));
+    upload(uploads, `${GUILD}/${day()}/a.thumb.jpg`, `${GUILD}/${day()}/b.thumb.jpg`, `${GUILD}/${day(-1)}/c.thumb.jpg`);
+    upload(uploads, ...["d", "e", "f"].map((name) => `${OTHER}/2020-02-29/${name}.thumb.jpg`));
     // None of these is an upload.
-    upload(UPLOADS, `${GUILD}/${day()}/a.jpg`, `${GUILD}/${day()}/a.thumb.png`, `${GUILD}/${day()}/athumb.jpg`, `${GUILD}/${day()}/a.thumb.jpg.tmp`);
-    upload(UPLOADS, `${GUILD}/x.thumb.jpg`, "x.thumb.jpg", `${GUILD}/not-a-day/x.thumb.jpg`, `${GUILD}/${day()}/deeper/x.thumb.jpg`);
-    server = await withUploads();
+    upload(uploads, `${GUILD}/${day()}/a.jpg`, `${GUILD}/${day()}/a.thumb.png`, `${GUILD}/${day()}/athumb.jpg`, `${GUILD}/${day()}/a.thumb.jpg.tmp`);
+    upload(uploads, `${GUILD}/x.thumb.jpg`, "x.thumb.jpg", `${GUILD}/not-a-day/x.thumb.jpg`, `${GUILD}/${day()}/deeper/x.thumb.jpg`);
+    server = await Admin.start({ sessions, args: ["--metrics", "process:", "--metrics", `uploads:${uploads}`] });
   });
   after(async () => {
     await server.stop();
-    rmSync(UPLOADS, { recursive: true, force: true });
+    rmSync(uploads, { recursive: true, force: true });
   });
 
   it("tells nobody anything without a valid token", async () => {
@@ -147,6 +135,13 @@ describe("GET /api/diagnostics", () => {
       const { status, ok, error } = await json(get(server, "/api/diagnostics", headers));
       assert.deepEqual([status, ok, error.code], [401, false, code]);
     }
+  });
+
+  it("has its whole shape in the first answer of all", async (t) => {
+    const server = await started(t);
+    const { requests } = await figures(server);
+    assert.deepEqual(Object.keys(requests).sort(), ["errors", "p50Ms", "p95Ms", "p99Ms", "statusCodes", "total"]);
+    assert.deepEqual(requests.statusCodes, {});
   });
 
   it("is for every valid token, also of a user without guilds", async () => {
@@ -266,15 +261,20 @@ describe("the cache", () => {
     assert.deepEqual(await figures(server), first);
   });
 
-  it("also keeps the uploads, so that a new file waits for the next count", async (t) => {
+  it("of the uploads is its own: a tree is not walked for every question", async (t) => {
     const folder = await started(t, { secret: null });
     const root = folder.file("uploads");
     upload(root, `${GUILD}/${day()}/a.thumb.jpg`);
     const server = await started(t, { args: ["--metrics", `uploads:${root}`, "--diagnostics-cache", "1s"] });
-    assert.equal((await figures(server)).uploads.total, 1);
+    const first = await figures(server);
+    assert.deepEqual(first.uploads, { total: 1, today: 1 });
     upload(root, `${GUILD}/${day()}/b.thumb.jpg`);
-    await eventually(async () => (await figures(server)).uploads.total === 2, "the second upload", 4_000);
-    assert.equal((await diag(server, "alice")).uploads.byGuild[GUILD], 2);
+    const second = await eventually(async () => {
+      const found = await figures(server);
+      return found.generatedAt !== first.generatedAt && found;
+    }, "new figures");
+    assert.deepEqual(second.uploads, first.uploads);
+    assert.equal((await diag(server, "alice")).uploads.byGuild[GUILD], 1);
   });
 });
 
@@ -318,7 +318,7 @@ describe("sources that fail", () => {
     for (let i = 0; i < 2; i += 1) assert.equal((await get(server, "/api/status")).status, 503);
     const { requests } = await eventually(async () => {
       const found = await figures(server);
-      return found.requests.statusCodes["503"] === 2 && found;
+      return found.requests.statusCodes?.["503"] === 2 && found;
     }, "the count of 503");
     assert.equal(requests.errors, 2);
   });
