@@ -79,6 +79,26 @@ function assertEntry(entry) {
   for (const key of ["requestId", "userId"]) if (key in entry) assert.ok(typeof entry[key] === "string" && entry[key] !== "", key);
 }
 
+const PASSWORD = "the-password-of-the-store";
+
+/** A server whose session store nobody runs: who asks for a session gets a server error. Answers the program, the error's line, and the token that was sent. */
+async function unreachable(t) {
+  const variables = { JWT_SECRET: SECRET, SESSIONS_URL: `redis://:${PASSWORD}@127.0.0.1:9/0` };
+  const program = new Program(ADMIN_SERVER, ["--listen", "127.0.0.1:0"], variables);
+  t.after(() => program.stop());
+  const url = await program.listening();
+  const token = sign(nested(person("alice")), SECRET);
+  const headers = { cookie: `slimy_admin_token=${token}`, authorization: `Bearer ${token}`, "x-request-id": "request-4712" };
+  const { status, body } = await request(`${url}/api/auth/me?page=9&token=${token}`, { headers });
+  assert.equal(status, 503, body);
+  assert.ok(!body.includes("redis") && !body.includes("127.0.0.1"), body);
+  const line = await eventually(
+    () => program.stderr.split("\n").slice(0, -1).find((text) => text.includes("request-4712")),
+    "the log of the error",
+  );
+  return { program, line, token };
+}
+
 describe("the log", { concurrency: true }, () => {
   describe("logs:subscribe", { concurrency: false }, () => {
     let server;
@@ -374,7 +394,17 @@ describe("the log", { concurrency: true }, () => {
       assert.match(entry.fields.socket ?? "", /^[A-Za-z0-9_-]{20}$/, JSON.stringify(entry.fields));
     });
 
-    it("a server error, with request, user, path, query and cause", async (t) => {
+    it("a server error, with request, path, query and cause", async (t) => {
+      const { line } = await unreachable(t);
+      for (const part of ["ERROR", "GET", "/api/auth/me", "page=9", "Connection refused"]) assert.ok(line.includes(part), `${part} is not in ${line}`);
+    });
+
+    it("a server error, with the user", async (t) => {
+      const { line } = await unreachable(t);
+      assert.ok(line.includes("alice"), line);
+    });
+
+    it("figures that cannot be told, with request, user, path, query and cause", async (t) => {
       const server = await stopped(t, { args: ["--metrics", "uploads:/nowhere/at/all"] });
       const follower = await Follower.start(server, { backlog: 0 });
       const headers = { cookie: server.cookie("root", "admin"), "x-request-id": "request-4711" };
@@ -392,7 +422,7 @@ describe("the log", { concurrency: true }, () => {
       const METRICS = "metrics-token-metrics-token";
       const server = await stopped(t, { args: ["--metrics", "uploads:/nowhere/at/all"], env: { METRICS_TOKEN: METRICS, OPENAI_API_KEY: "sk-openai-key-of-the-tests-1234567890" } });
       const follower = await Follower.start(server, { level: "trace", backlog: 1_000 });
-      const right = sign(nested(person("root", "admin")), SECRET);
+      const right = sign(nested(person("ruth", "admin")), SECRET);
       const wrong = [
         sign(nested(person("mallory", "admin")), "another-secret-that-is-long-enough-too"),
         sign(nested(person("alice"), { exp: now() - 60 }), SECRET),
@@ -434,20 +464,8 @@ describe("the log", { concurrency: true }, () => {
     });
 
     it("not in the words of a server error either", async (t) => {
-      // A store that nobody runs: who asks for a session gets a server error, and that is logged with its query.
-      const program = new Program(ADMIN_SERVER, ["--listen", "127.0.0.1:0"], { JWT_SECRET: SECRET, SESSIONS_URL: "redis://:the-password-of-redis@127.0.0.1:9/0" });
-      t.after(() => program.stop());
-      const url = await program.listening();
-      const token = sign(nested(person("alice")), SECRET);
-      const headers = { cookie: `slimy_admin_token=${token}`, authorization: `Bearer ${token}`, "x-request-id": "request-4712" };
-      const { status, body } = await request(`${url}/api/auth/me?page=9&token=${token}`, { headers });
-      assert.ok(status >= 500, body);
-      assert.ok(!body.includes("redis"));
-      await eventually(() => program.stderr.includes("request-4712"), "the log of the error");
-      const line = program.stderr.split("\n").find((text) => text.includes("request-4712"));
-      for (const part of ["GET", "/api/auth/me", "page=9", "alice"]) assert.ok(line.includes(part), `${part} is not in ${line}`);
-      const parts = token.split(".");
-      for (const secret of [parts[1], parts[2], SECRET, "the-password-of-redis"]) assert.ok(!program.stderr.includes(secret), secret.slice(0, 12));
+      const { token, program } = await unreachable(t);
+      for (const secret of [...token.split(".").slice(1), SECRET, PASSWORD]) assert.ok(!program.stderr.includes(secret), secret.slice(0, 12));
     });
   });
 
@@ -483,8 +501,8 @@ describe("the log", { concurrency: true }, () => {
     });
 
     /** Connects and disconnects so many times as alice; each makes two entries. */
-    const noise = async (server, times) => {
-      const alice = await server.raw("alice");
+    const noise = async (server, times, who = "alice") => {
+      const alice = await server.raw(who);
       let connected = 0;
       for (let i = 0; i < times; i += 1) {
         alice.send("41");
@@ -498,7 +516,7 @@ describe("the log", { concurrency: true }, () => {
       const server = await stopped(t, { args: ["--packet-rate", "0"] });
       const follower = await Follower.start(server, { text: "alice", backlog: 0 });
       const everything = await Follower.start(server, { backlog: 0 });
-      await eventually(() => everything.entries.length >= 1, "the start");
+      await pause(300);
       everything.clear();
       follower.clear();
       const TIMES = 8_000;
@@ -512,7 +530,9 @@ describe("the log", { concurrency: true }, () => {
     });
 
     it("one that does not read harms nobody, and learns what it has missed", async (t) => {
-      const server = await stopped(t, { args: ["--packet-rate", "0"] });
+      // Long enough that what waits does not fit into the buffers below.
+      const LONG = "a".repeat(120);
+      const server = await stopped(t, { args: ["--packet-rate", "0"], sessions: { [LONG]: IN_GUILD } });
       const good = await Follower.start(server, { backlog: 0 });
       const slow = new WebSocket(`${server.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`, { headers: { cookie: server.cookie("snail", "admin") } });
       t.after(() => slow.terminate());
@@ -533,8 +553,8 @@ describe("the log", { concurrency: true }, () => {
       while (frames.waiting.length > 0) await frames.next();
       slow.pause();
       const bob = await server.connect("root", "admin");
-      const TIMES = 6_000;
-      const finished = noise(server, TIMES);
+      const TIMES = 10_000;
+      const finished = noise(server, TIMES, LONG);
       const waits = [];
       for (let i = 0; i < 10; i += 1) {
         const at = Date.now();
@@ -546,6 +566,8 @@ describe("the log", { concurrency: true }, () => {
       await finished;
       const all = 2 * TIMES + 3;
       await eventually(() => good.entries.length + good.dropped >= all, "the good one's entries", 10_000);
+      const { connections } = await bob.ask("connections:list", { text: "snail" });
+      assert.ok(connections[0].pendingBytes > 0, "it is behind indeed");
       slow.resume();
       let seen = 0;
       while (seen < all) {
