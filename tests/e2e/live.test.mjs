@@ -281,6 +281,25 @@ describe("live figures", { concurrency: true }, () => {
       }
     });
 
+    it("but is no admin any more gets nothing of this", async (t) => {
+      const server = await started();
+      t.after(() => server.stop());
+      const risen = await server.connect("risen", "member", { ...RECONNECTING, reconnectionDelay: 700, reconnectionDelayMax: 700 });
+      const { snapshots } = await subscribe(risen);
+      const entries = listen(risen, "log:entries");
+      assert.equal((await risen.ask("logs:subscribe", { level: "info", backlog: 0 })).ok, true);
+      await snapshots.next();
+      risen.socket.io.engine.close();
+      await risen.life("disconnect");
+      while (entries.waiting.length > 0) await entries.next();
+      server.changeSessions({ ...sessions, risen: IN_GUILD });
+      await risen.life("connect");
+      assert.deepEqual(await risen.ask("connections:list", {}), FORBIDDEN);
+      (await server.connect("alice")).close();
+      await pause(SILENCE_MS);
+      assert.deepEqual([snapshots.waiting, entries.waiting], [[], []]);
+    });
+
     it("without recovery is a new socket, which has to ask again", async (t) => {
       const server = await started({ env: { RECOVERY: "off" } });
       t.after(() => server.stop());

@@ -486,7 +486,7 @@ describe("the log", { concurrency: true }, () => {
     });
 
     it("64 may follow; the next is told so, until one has left", async (t) => {
-      const server = await stopped(t);
+      const server = await stopped(t, { env: { RECOVERY: "2m" } });
       const subscribe = (client) => client.ask("logs:subscribe", { level: "info", backlog: 0 });
       const clients = await Promise.all(Array.from({ length: 66 }, () => server.connect("root", "admin")));
       const [late, later] = clients.splice(64);
@@ -500,6 +500,8 @@ describe("the log", { concurrency: true }, () => {
       assert.equal((await subscribe(later)).ok, undefined);
       clients[1].close();
       await eventually(async () => (await subscribe(later)).ok, "the place of one who has left");
+      clients[2].socket.io.engine.close();
+      await eventually(async () => (await subscribe(clients[0])).ok, "the place of one who was cut off, and may yet come back");
     });
 
     /** Connects and disconnects so many times as alice; each makes two entries. */
