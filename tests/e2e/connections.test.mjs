@@ -17,7 +17,7 @@ const sessions = {
   both: { guilds: [guild(GUILD, "Slime HQ"), guild(OTHER, "Other Place")] },
 };
 
-/** An admin's list; with a function, the one entry that it accepts. */
+/** An admin's list, which must be complete. */
 async function list(admin, payload = {}) {
   const { ok, connections, total, truncated, ...rest } = await admin.ask("connections:list", payload);
   assert.equal(ok, true, JSON.stringify(rest));
@@ -34,7 +34,7 @@ async function ended(client, reason) {
   assert.equal(client.socket.active, false, "the stock client must not come back by itself");
 }
 
-/** What the log says from now on: a function that waits for an entry. */
+/** Follows the log from now on: answers a function that waits for an entry. */
 async function logOf(admin) {
   const entries = [];
   admin.socket.on("log:entries", (batch) => entries.push(...batch.entries));
