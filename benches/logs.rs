@@ -9,8 +9,10 @@ use tracing_subscriber::layer::SubscriberExt;
 
 fn logs(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log");
-    let event = || tracing::info!(user = %black_box("u1"), address = %"127.0.0.1", count = 7, "connected");
-    let unwanted = || tracing::debug!(user = %black_box("u1"), address = %"127.0.0.1", count = 7, "connected");
+    let event =
+        || tracing::info!(user = %black_box("u1"), address = %"127.0.0.1", count = 7, "connected");
+    let unwanted =
+        || tracing::debug!(user = %black_box("u1"), address = %"127.0.0.1", count = 7, "connected");
     group.bench_function("no layer", |bencher| bencher.iter(event));
     with_default(tracing_subscriber::registry(), || {
         group.bench_function("a registry alone", |bencher| bencher.iter(event));

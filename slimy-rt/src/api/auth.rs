@@ -42,14 +42,14 @@ impl FromRequestParts<ApiState> for Authenticated {
             },
             |asked| asked.client,
         );
-        let authorized = state.server().authorize(&handshake(parts, &client)).await?;
+        let server = state.server();
+        let identity = server.identify(&handshake(parts, &client)).await?;
         if let Some(asked) = asked {
-            // The first to authenticate a request has told the log who it is.
-            asked
-                .user
-                .get_or_init(|| authorized.identity.user.id.clone());
+            // Told before anything else can fail. The first to authenticate a request has told the log who it is.
+            asked.user.get_or_init(|| identity.user.id.clone());
         }
-        Ok(Self(authorized))
+        let access = server.access(&identity).await?;
+        Ok(Self(Authorized { identity, access }))
     }
 }
 

@@ -55,6 +55,8 @@ pub struct ApiError {
     status: StatusCode,
     message: Box<str>,
     details: Option<Value>,
+    /// What the client gets in place of the usual body.
+    body: Option<Value>,
     // Shared, since a response's extensions are cloned.
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -68,6 +70,7 @@ impl ApiError {
             status: code.status(),
             message: message.into(),
             details: None,
+            body: None,
             source: None,
         }
     }
@@ -89,6 +92,13 @@ impl ApiError {
     #[must_use]
     pub fn details(mut self, details: Value) -> Self {
         self.details = Some(details);
+        self
+    }
+
+    /// Answers with another body than the usual one, for a route whose clients are older than that.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn answered_by(mut self, body: Value) -> Self {
+        self.body = Some(body);
         self
     }
 
@@ -132,6 +142,9 @@ impl ApiError {
 
     /// The answer's body. The causes are part of it only when `with_causes`.
     pub(super) fn body(&self, request_id: &str, with_causes: bool) -> Vec<u8> {
+        if let Some(body) = &self.body {
+            return body.to_string().into_bytes();
+        }
         #[derive(Serialize)]
         struct Body<'a> {
             ok: bool,

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{
     Diagnostics,
-    logs::{Wanted, subscription_error},
+    logs::Wanted,
+    request::{Fields, invalid},
 };
 use crate::{
     NodeId, SocketId, UserId,
@@ -71,18 +72,6 @@ struct Search {
     text: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Disconnect {
-    socket_id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Revoke {
-    user_id: String,
-}
-
 pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namespace {
     let with = || diagnostics.clone();
     let (follow, leave, list, node, revoke) = (with(), with(), with(), with(), with());
@@ -138,7 +127,7 @@ impl Diagnostics {
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
         let unavailable = || Rejection::new("unavailable", "This server shows no log.");
         let logs = self.0.logs.as_ref().ok_or_else(unavailable)?;
-        let wanted: Wanted = payload(arguments)?;
+        let wanted = Wanted::read(&Fields::of(arguments)?)?;
         let entries = logs.subscribe(&socket, wanted)?;
         Ok(Answer(json!({"ok": true, "entries": entries})))
     }
@@ -148,11 +137,14 @@ impl Diagnostics {
         Administrator(socket): Administrator,
         arguments: &Arguments,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
-        let search: Search = payload(arguments)?;
+        let text = Fields::of(arguments)?.text("text")?;
+        let search = Search {
+            text: text.unwrap_or_default(),
+        };
         let emitter = socket.emitter();
         let mut all = self.connections_here(&emitter, &search);
         let asked = emitter.server_side_emit_with_ack(NODE, &search, NODES_TIMEOUT);
-        let mut missing_nodes = 0;
+        let mut missing_nodes;
         match asked.await {
             Ok(answers) => {
                 missing_nodes = answers.missing_nodes + answers.silent.len();
@@ -225,9 +217,9 @@ impl Diagnostics {
         Administrator(socket): Administrator,
         arguments: &Arguments,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
-        let Revoke { user_id } = payload(arguments)?;
-        let user = UserId::parse(&user_id);
-        let user = user.map_err(|_| subscription_error("`userId` is no user's id."))?;
+        let user = Fields::of(arguments)?.text("userId")?;
+        let user = user.and_then(|id| UserId::parse(&id).ok());
+        let user = user.ok_or_else(|| invalid("`userId` is the id of a user."))?;
         let unavailable = || Rejection::new("unavailable", "This server has no sessions.");
         let store = self.0.sessions.as_ref().ok_or_else(unavailable)?;
         session::revoke(store, &user).await?;
@@ -241,7 +233,8 @@ async fn disconnect(
     Administrator(socket): Administrator,
     arguments: Arguments,
 ) -> Result<Answer<impl Serialize>, Rejection> {
-    let Disconnect { socket_id } = payload(&arguments)?;
+    let socket_id = Fields::of(&arguments)?.text("socketId")?;
+    let socket_id = socket_id.ok_or_else(|| invalid("`socketId` is missing."))?;
     let nobody = || Rejection::new("not_found", "There is no such connection.");
     let emitter = socket.emitter();
     let found = emitter.to(&*socket_id).fetch_sockets().await;
@@ -257,16 +250,6 @@ async fn disconnect(
     let id = target.id.clone();
     emitter.to(&id).disconnect().await?;
     Ok(Answer(json!({"ok": true})))
-}
-
-/// The event's first argument; none, or null, counts as an empty object.
-fn payload<T: serde::de::DeserializeOwned>(arguments: &Arguments) -> Result<T, Rejection> {
-    let text = match arguments.arg(0) {
-        None | Some("null") => "{}",
-        Some(text) => text,
-    };
-    serde_json::from_str(text)
-        .map_err(|error| subscription_error(format!("Invalid request: {error}.")))
 }
 
 impl Connections {

@@ -110,7 +110,6 @@ pub(super) struct RequestFigures {
     p50_ms: u64,
     p95_ms: u64,
     p99_ms: u64,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) status_codes: BTreeMap<u16, u64>,
 }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -44,22 +44,21 @@ const NODE: &str = "diag:node";
 pub(super) struct History {
     /// Without what nobody asks of the past.
     past: VecDeque<Arc<Figures>>,
-    last: Option<Figures>,
+    live: Option<Live>,
 }
 
 impl History {
-    fn push(&mut self, figures: Figures) {
+    fn push(&mut self, mut past: Figures) {
         if self.past.len() >= MAX_HISTORY {
             self.past.pop_front();
         }
-        let mut past = figures.clone();
+        self.live.clone_from(&past.live);
         past.nodes.clear();
         past.requests.status_codes.clear();
         if let Some(live) = &mut past.live {
             live.subsystems = None;
         }
         self.past.push_back(Arc::new(past));
-        self.last = Some(figures);
     }
 }
 
@@ -110,7 +109,11 @@ pub(super) async fn run(diagnostics: &Diagnostics, stop: &CancellationToken) {
         let followed = running.emitter.as_ref().is_some_and(is_followed);
         diagnostics.look_at_sources(&mut collected, followed);
         let now = Counters::read(&running);
-        let mut figures = diagnostics.live(&running, &collected, &before, &now).await;
+        let mut figures = diagnostics.now(&running, &collected).await;
+        figures.live = Some(Live {
+            pending_bytes: running.api.server().report().pending_bytes,
+            ..now.since(&before)
+        });
         before = now;
         if followed {
             diagnostics.complete(&running, &mut figures).await;
@@ -145,11 +148,12 @@ impl Diagnostics {
         Administrator(socket): Administrator,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
         let running = self.running().ok_or_else(not_running)?;
-        let last = lock(&self.0.history).last.clone();
-        let mut snapshot = match last {
-            Some(last) => last,
-            None => self.0.figures(&running.api, &Collected::default()),
-        };
+        // Slow sources are in one of the next.
+        let collected = timeout(NODES_TIMEOUT, self.0.collector.collect()).await;
+        let collected = collected.unwrap_or_default();
+        let mut snapshot = self.now(&running, &collected).await;
+        // Rates need a time, which is the last one that was taken.
+        snapshot.live = lock(&self.0.history).live.clone();
         self.complete(&running, &mut snapshot).await;
         socket.join(ROOM)?;
         let history = lock(&self.0.history).past.iter().cloned().collect();
@@ -173,23 +177,13 @@ impl Diagnostics {
         }
     }
 
-    /// This node's figures of now.
-    async fn live(
-        &self,
-        running: &Running,
-        collected: &Collected,
-        before: &Counters,
-        now: &Counters,
-    ) -> Figures {
+    /// This node's figures of now, without rates.
+    async fn now(&self, running: &Running, collected: &Collected) -> Figures {
         let mut figures = self.0.figures(&running.api, collected);
         if let Ok(sample) = ProcessMetrics::new().sample().await {
             figures.memory = sample.memory.map(Into::into);
         }
         figures.nodes = vec![self.node(running)];
-        figures.live = Some(Live {
-            pending_bytes: running.api.server().report().pending_bytes,
-            ..now.since(before)
-        });
         figures
     }
 

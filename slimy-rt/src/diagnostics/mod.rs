@@ -40,6 +40,7 @@ mod live;
 mod logs;
 mod process;
 mod prometheus;
+mod request;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,6 @@ use std::{
 };
 
 use axum::{Router, body::Bytes};
-use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -97,7 +97,7 @@ struct Inner {
     runtime: Arc<str>,
     host: Arc<str>,
     /// What `/api/diagnostics` answers.
-    answer: Cached<(StatusCode, Bytes)>,
+    answer: Cached<Result<Bytes, String>>,
     history: Mutex<History>,
     namespace: OnceLock<Arc<str>>,
     /// What it belongs to, while it runs: that knows this.

@@ -129,13 +129,16 @@ impl Diagnostics {
     }
 
     /// All figures, the same for all who ask for a time.
-    async fn diagnostics(self, State(state): State<ApiState>, _: Authenticated) -> Response {
+    async fn diagnostics(
+        self,
+        State(state): State<ApiState>,
+        _: Authenticated,
+    ) -> Result<Response, ApiError> {
         let make = || async {
             let collected = self.0.collector.collect().await;
             let max_age = self.0.collector.max_age_of(&collected);
-            if let Some(message) = &collected.failure {
-                let body = json!({"ok": false, "error": "diagnostics_failed", "message": message});
-                return ((StatusCode::INTERNAL_SERVER_ERROR, text(&body)), max_age);
+            if let Some(failure) = &collected.failure {
+                return (Err(failure.clone()), max_age);
             }
             let running = self.running().unwrap_or_else(|| Running {
                 api: state.clone(),
@@ -144,12 +147,18 @@ impl Diagnostics {
             let mut figures = self.0.figures(&state, &collected);
             figures.nodes = vec![self.node(&running)];
             figures.nodes.extend(self.other_nodes(&running).await);
-            ((StatusCode::OK, text(&figures)), max_age)
+            (Ok(text(&figures)), max_age)
         };
-        let answer = self.0.answer.get(make).await;
-        let (status, body) = &*answer;
-        let kind = [(header::CONTENT_TYPE, "application/json")];
-        (*status, kind, body.clone()).into_response()
+        match &*self.0.answer.get(make).await {
+            Ok(body) => {
+                let kind = [(header::CONTENT_TYPE, "application/json")];
+                Ok((kind, body.clone()).into_response())
+            }
+            Err(failure) => {
+                let body = json!({"ok": false, "error": "diagnostics_failed", "message": failure});
+                Err(ApiError::server(failure.as_str()).answered_by(body))
+            }
+        }
     }
 
     /// The figures for Prometheus.

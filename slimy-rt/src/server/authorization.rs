@@ -195,7 +195,7 @@ impl Authorization {
         Ok(identity)
     }
 
-    async fn access(&self, identity: &Identity) -> Result<Access, Refusal> {
+    pub(crate) async fn access(&self, identity: &Identity) -> Result<Access, Refusal> {
         let Some(sessions) = &self.sessions else {
             return Ok(Access::new(identity, None));
         };

@@ -46,6 +46,8 @@ pub use self::{
     stats::{EventReport, Refused, Report},
 };
 pub(crate) use self::{core::Core, stats::Stats};
+#[cfg(feature = "api")]
+use crate::auth::Identity;
 use crate::{
     auth::{Authenticator, Handshake},
     events::Emitter,
@@ -94,6 +96,18 @@ impl Server {
     /// [`Refusal`] says whether it is the client's fault.
     pub async fn authorize(&self, handshake: &Handshake) -> Result<Authorized, Refusal> {
         self.core.authorization.authorize(handshake).await
+    }
+
+    /// Who a request comes from, whatever it may see.
+    #[cfg(feature = "api")]
+    pub(crate) async fn identify(&self, handshake: &Handshake) -> Result<Identity, Refusal> {
+        self.core.authorization.identify(handshake).await
+    }
+
+    /// What whoever that is may see.
+    #[cfg(feature = "api")]
+    pub(crate) async fn access(&self, identity: &Identity) -> Result<Access, Refusal> {
+        self.core.authorization.access(identity).await
     }
 
     /// The session store, if there is one.

@@ -147,7 +147,12 @@ impl SocketIoService {
             Ok(wanted) => wanted,
             Err(error) => {
                 let upgrade = asks_for_websocket(request.headers());
-                tracing::debug!(address = %client.addr, %error, "refused a request");
+                match error {
+                    HandshakeError::Forbidden => {
+                        tracing::info!(address = %client.addr, %error, "refused")
+                    }
+                    _ => tracing::debug!(address = %client.addr, %error, "refused a request"),
+                }
                 return Outcome::Now(refuse(error, upgrade));
             }
         };

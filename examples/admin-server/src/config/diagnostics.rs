@@ -20,7 +20,7 @@ pub(crate) struct DiagnosticsArgs {
     /// A file with that token
     #[arg(long, env = "METRICS_TOKEN_FILE", value_name = "FILE")]
     pub(crate) metrics_token_file: Option<PathBuf>,
-    /// For how long figures of the sources are told again
+    /// For how long figures of the sources are told again; a directory of uploads is counted every 30 s at most
     #[arg(long, env = "DIAGNOSTICS_CACHE", default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub(crate) diagnostics_cache: Duration,
 }

@@ -1,10 +1,13 @@
 //! Which entries a subscriber wants.
 
-use serde::Deserialize;
 use serde_json::Value;
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::entry::Entry;
+use super::{
+    super::request::{Fields, invalid},
+    entry::Entry,
+};
+use crate::events::Rejection;
 
 /// The longest target or text that a subscriber may ask for, in characters.
 pub const MAX_FILTER_CHARS: usize = 200;
@@ -13,65 +16,54 @@ pub const MAX_BACKLOG: usize = 1_000;
 /// How many it gets when it does not say.
 const BACKLOG: usize = 200;
 
-/// What `logs:subscribe` says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(in crate::diagnostics) struct Wanted {
-    level: Option<String>,
-    target: Option<String>,
-    text: Option<String>,
-    backlog: Option<u64>,
-}
-
-/// The same, checked.
+/// What `logs:subscribe` asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(in crate::diagnostics) struct Wanted {
     level: LevelFilter,
     target: Box<str>,
     /// In lower case.
     text: Box<str>,
+    /// How many entries it begins with.
     pub(super) backlog: usize,
 }
 
 impl Wanted {
-    /// What is wrong with it, in words for whoever wrote it.
-    pub(super) fn check(self) -> Result<Filter, String> {
-        let level = match self.level.as_deref() {
+    pub(in crate::diagnostics) fn read(fields: &Fields) -> Result<Self, Rejection> {
+        let level = match fields.text("level")?.as_deref() {
             None | Some("info") => Level::INFO,
             Some("trace") => Level::TRACE,
             Some("debug") => Level::DEBUG,
             Some("warn") => Level::WARN,
             Some("error") => Level::ERROR,
             Some(_) => {
-                return Err("`level` is one of trace, debug, info, warn and error.".to_owned());
+                return Err(invalid(
+                    "`level` is one of trace, debug, info, warn and error.",
+                ));
             }
         };
-        let bounded = |name: &str, text: Option<String>| {
-            let text = text.unwrap_or_default();
+        let bounded = |name| {
+            let text = fields.text(name)?.unwrap_or_default();
             match text.chars().count() <= MAX_FILTER_CHARS {
                 true => Ok(text),
-                false => Err(format!(
+                false => Err(invalid(format!(
                     "`{name}` has at most {MAX_FILTER_CHARS} characters."
-                )),
+                ))),
             }
         };
-        let backlog = match self.backlog {
+        let backlog = match fields.number("backlog")? {
             None => BACKLOG,
             Some(wanted) => usize::try_from(wanted)
                 .ok()
                 .filter(|wanted| *wanted <= MAX_BACKLOG)
-                .ok_or_else(|| format!("`backlog` is at most {MAX_BACKLOG}."))?,
+                .ok_or_else(|| invalid(format!("`backlog` is at most {MAX_BACKLOG}.")))?,
         };
-        Ok(Filter {
+        Ok(Self {
             level: level.into(),
-            target: bounded("target", self.target)?.into(),
-            text: bounded("text", self.text)?.to_lowercase().into(),
+            target: bounded("target")?.into(),
+            text: bounded("text")?.to_lowercase().into(),
             backlog,
         })
     }
-}
-
-impl Filter {
     pub(super) fn level(&self) -> LevelFilter {
         self.level
     }

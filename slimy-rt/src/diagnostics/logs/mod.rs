@@ -20,6 +20,7 @@ use std::{
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, registry::LookupSpan};
 
+pub(super) use self::filter::Wanted;
 use self::{
     entry::Entry,
     layer::{Gate, LogLayer},
@@ -32,7 +33,6 @@ pub use self::{
     ring::{MAX_ENTRIES, MAX_RING_BYTES},
     subscribers::{BATCH_INTERVAL, MAX_BATCH, MAX_LOG_SUBSCRIBERS},
 };
-pub(super) use self::{filter::Wanted, subscribers::subscription_error};
 use crate::server::lock;
 
 /// The level that is kept when nobody asks for more.

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
-use super::{Logs, Wanted, entry::Entry, filter::Filter, layer::silently};
+use super::{Logs, Wanted, entry::Entry, layer::silently};
 use crate::{
     SocketId,
     events::{Rejection, Socket},
@@ -31,7 +31,7 @@ pub(super) struct Subscribers(HashMap<SocketId, Subscriber>);
 #[derive(Debug)]
 struct Subscriber {
     socket: Socket,
-    filter: Filter,
+    wanted: Wanted,
     /// The number of the next entry that it has not been sent.
     next: u64,
 }
@@ -43,11 +43,6 @@ struct Batch<'a> {
     dropped: u64,
 }
 
-/// A refusal in the manner of the other events for administrators.
-pub(in crate::diagnostics) fn subscription_error(why: impl Into<String>) -> Rejection {
-    Rejection::new("invalid_request", why.into())
-}
-
 impl Logs {
     /// Has a socket follow the log, in place of what it followed before, and gives the entries that it begins with.
     pub(in crate::diagnostics) fn subscribe(
@@ -55,10 +50,9 @@ impl Logs {
         socket: &Socket,
         wanted: Wanted,
     ) -> Result<Vec<impl Serialize + use<>>, Rejection> {
-        let filter = wanted.check().map_err(subscription_error)?;
         let (entries, next) = {
             let ring = lock(&self.0.ring);
-            let entries = ring.last(filter.backlog, |entry| filter.wants(entry));
+            let entries = ring.last(wanted.backlog, |entry| wanted.wants(entry));
             (entries, ring.end())
         };
         {
@@ -72,7 +66,7 @@ impl Logs {
             }
             let subscriber = Subscriber {
                 socket: socket.clone(),
-                filter,
+                wanted,
                 next,
             };
             subscribers.insert(socket.id().clone(), subscriber);
@@ -122,7 +116,7 @@ impl Logs {
     fn follow_levels(&self) {
         let wanted = {
             let subscribers = lock(&self.0.subscribers);
-            let levels = subscribers.0.values().map(|s| s.filter.level());
+            let levels = subscribers.0.values().map(|s| s.wanted.level());
             levels.max()
         };
         self.set_level(wanted.unwrap_or(LevelFilter::OFF));
@@ -141,7 +135,7 @@ impl Subscriber {
         }
         let (dropped, mut entries) = lock(&logs.0.ring).from(self.next, MAX_BATCH);
         self.next += dropped + entries.len() as u64;
-        entries.retain(|entry| self.filter.wants(entry));
+        entries.retain(|entry| self.wanted.wants(entry));
         if entries.is_empty() && dropped == 0 {
             return;
         }

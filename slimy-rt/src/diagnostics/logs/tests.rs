@@ -16,8 +16,7 @@ fn logged(program: impl FnOnce()) -> (Logs, Vec<Value>) {
 }
 
 fn wanted(logs: &Logs, wanted: Value) -> Vec<Value> {
-    let filter = serde_json::from_value::<Wanted>(wanted).unwrap();
-    let filter = filter.check().unwrap();
+    let filter = Wanted::read(&wanted.into()).unwrap();
     let entries = lock(&logs.0.ring).last(filter.backlog, |entry| filter.wants(entry));
     entries.iter().map(|entry| json!(entry)).collect()
 }
@@ -194,14 +193,16 @@ fn filters_are_by_level_target_and_text() {
 #[test]
 fn what_nobody_may_ask_for_is_refused_with_its_bound() {
     let refused = |wanted: Value| {
-        let wanted: Wanted = serde_json::from_value(wanted).unwrap();
-        wanted.check().unwrap_err()
+        let refused = Wanted::read(&wanted.into()).unwrap_err();
+        refused.message().to_owned()
     };
     assert!(refused(json!({"level": "loud"})).contains("one of trace"));
     let long = "x".repeat(MAX_FILTER_CHARS + 1);
     assert!(refused(json!({"target": long})).contains("200"));
     assert!(refused(json!({"text": long})).contains("200"));
     assert!(refused(json!({"backlog": MAX_BACKLOG + 1})).contains("1000"));
+    assert!(refused(json!({"backlog": -1})).contains("whole number"));
+    assert!(refused(json!({"text": 7})).contains("not a text"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Instant,
 };
@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    Pid, SocketId,
+    Pid, SocketId, UserId,
     auth::{AuthError, Handshake, Role},
     events::{Ack, ConnectError, Event, Handlers, Socket, SocketInner},
     protocol::{
@@ -471,8 +471,10 @@ async fn admit(
     handlers: Arc<Handlers>,
 ) -> Result<Admitted, ConnectError> {
     let (within, address) = (core.config.admission_timeout, handshake.remote_addr());
+    let (new_id, known) = (SocketId::random(), OnceLock::new());
     let admit = async {
         let identity = core.authorization.identify(&handshake).await?;
+        known.get_or_init(|| identity.user.id.clone());
         let recovery = core.recovery.as_ref();
         let taken = match recovery.zip(Claim::read(handshake.auth())) {
             Some((recovery, claim)) => recovery.take(&core, claim, &identity, &namespace).await,
@@ -484,7 +486,7 @@ async fn admit(
             guilds: Vec::new(),
         };
         let socket = Socket::new(SocketInner::new(
-            id.unwrap_or_else(SocketId::random),
+            id.unwrap_or_else(|| new_id.clone()),
             Arc::clone(&core),
             link,
             namespace,
@@ -502,7 +504,8 @@ async fn admit(
         for middleware in &handlers.connect_middleware {
             if let Err(error) = middleware(socket.clone()).await {
                 core.stats.add_refused(Refused::Program);
-                tracing::info!(%address, %error, "refused by the program");
+                let user = &socket.identity().user.id;
+                tracing::info!(socket = %socket.id(), %user, %address, %error, "refused by the program");
                 return Ok(Err(error));
             }
         }
@@ -526,7 +529,7 @@ async fn admit(
     };
     admitted.unwrap_or_else(|refusal| {
         core.stats.add_refused(Refused::of(&refusal));
-        log_refusal(&refusal, address);
+        log_refusal(&refusal, &new_id, known.get(), address);
         Err(match refusal {
             Refusal::NotAuthorized(AuthError::Refused(error)) => error,
             refusal => ConnectError::coded(refusal.code()),
@@ -601,12 +604,14 @@ impl Drop for Indexed<'_> {
     }
 }
 
-fn log_refusal(refusal: &Refusal, address: IpAddr) {
+/// `socket` is the id that it would have had; the user is known once the authenticator has accepted it.
+fn log_refusal(refusal: &Refusal, socket: &SocketId, user: Option<&UserId>, address: IpAddr) {
     let cause = crate::server::cluster::chain(refusal);
+    let user = user.map(UserId::as_str);
     match refusal {
         Refusal::Unavailable(_) => {
-            tracing::error!(%address, cause, "refused: it cannot be found out who may connect")
+            tracing::error!(%socket, user, %address, cause, "refused: it cannot be found out who may connect")
         }
-        _ => tracing::info!(%address, cause, code = refusal.code(), "refused"),
+        _ => tracing::info!(%socket, user, %address, cause, code = refusal.code(), "refused"),
     }
 }
