@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { count } from "../diagnostics/figures";
+import { useSeconds } from "../diagnostics/useSeconds";
 import { RequestError, socket } from "../shared/socket";
 import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
 import type { Action } from "./actions";
@@ -17,7 +18,7 @@ export function ConnectionsScreen() {
   const [action, setAction] = useState<Action>();
   const [notice, setNotice] = useState({ text: "" });
   const noticeBox = useRef<HTMLSpanElement>(null);
-  const now = useNow();
+  const now = useSeconds();
   const found = useMemo(() => sorted(filtered(listing?.connections ?? [], query), order), [listing, query, order]);
 
   // The button that was pressed goes with its row: who works by keyboard goes on from here.
@@ -100,14 +101,4 @@ export function ConnectionsScreen() {
       />
     </>
   );
-}
-
-/** Ages grow between two refreshes too. */
-function useNow(): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
-  return now;
 }

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import { chartOptions } from "./chartOptions";
 import { chartPlot, description, reading, type ChartKind } from "./chartKinds";
@@ -12,9 +12,7 @@ const data = ({ times, lines }: Plot): uPlot.AlignedData => [[...times], ...line
 export function Chart({ kind, history }: { kind: ChartKind; history: History }) {
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(null);
-  const plot = chartPlot(kind, history);
-  const newest = useRef(plot);
-  newest.current = plot;
+  const plot = useMemo(() => chartPlot(kind, history), [kind, history]);
   const [hovered, setHovered] = useState<number | null>(null);
   const scheme = useColourScheme();
 
@@ -22,7 +20,7 @@ export function Chart({ kind, history }: { kind: ChartKind; history: History }) 
     const element = box.current;
     if (!element) return;
     // The colours are painted into the canvas: another scheme needs another chart.
-    const made = new uPlot(chartOptions(kind, element, setHovered), data(newest.current), element);
+    const made = new uPlot(chartOptions(kind, element, setHovered), [[], ...kind.lines.map(() => [])], element);
     chart.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: element.clientHeight }));
     observer.observe(element);
@@ -34,8 +32,8 @@ export function Chart({ kind, history }: { kind: ChartKind; history: History }) 
   }, [kind, scheme]);
 
   useEffect(() => {
-    chart.current?.setData(data(newest.current));
-  }, [history]);
+    chart.current?.setData(data(plot));
+  }, [plot, scheme]);
 
   const at = hovered !== null && hovered < plot.times.length ? hovered : plot.times.length - 1;
   return (

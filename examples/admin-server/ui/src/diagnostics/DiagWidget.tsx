@@ -3,7 +3,7 @@ import { getJson } from "../shared/api";
 import { formatDuration, UNKNOWN } from "../shared/format";
 import { useMe } from "../shared/me";
 import { EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
-import { readDiag } from "./diag";
+import { busiest, readDiag } from "./diag";
 import { count, megabytes } from "./figures";
 import { Facts } from "./Facts";
 
@@ -25,6 +25,7 @@ function Figures({ data }: { data: unknown }) {
   const me = useMe();
   const diag = readDiag(data);
   if (!diag.authenticated) return <EmptyState title="You are not logged in">Log in to see the server's figures.</EmptyState>;
+  const { shown, others, uploads } = busiest(diag.byGuild);
   const nameOf = (guildId: string): string => me?.guilds.find(({ id }) => id === guildId)?.name ?? guildId;
   return (
     <>
@@ -40,7 +41,12 @@ function Figures({ data }: { data: unknown }) {
       {diag.byGuild.length > 0 && (
         <>
           <h3 className="diagnostics-subtitle">Uploads by guild</h3>
-          <Facts facts={diag.byGuild.map(({ guildId, total }) => [nameOf(guildId), count(total)])} />
+          <Facts facts={shown.map(({ guildId, total }) => [nameOf(guildId), count(total)])} />
+          {others > 0 && (
+            <p className="diagnostics-note">
+              {count(others)} other {others === 1 ? "guild" : "guilds"}: {count(uploads)}
+            </p>
+          )}
         </>
       )}
     </>

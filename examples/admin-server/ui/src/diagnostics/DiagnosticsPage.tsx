@@ -3,6 +3,7 @@ import { DiagnosticsCard } from "./DiagnosticsCard";
 import "./diagnostics.css";
 import { DiagWidget } from "./DiagWidget";
 import { LivePanel } from "./LivePanel";
+import "./tables.css";
 
 export default function DiagnosticsPage() {
   const me = useMe();

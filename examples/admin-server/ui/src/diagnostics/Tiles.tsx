@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import type { History } from "./history";
 import { sparkPath } from "./sparkPath";
 import { tiles, type TileFigures } from "./tileFigures";
@@ -6,9 +7,10 @@ const WIDTH = 150;
 const HEIGHT = 28;
 
 export function Tiles({ history }: { history: History }) {
+  const all = useMemo(() => tiles(history), [history]);
   return (
     <ul className="diagnostics-tiles" aria-label="Live figures">
-      {tiles(history).map((figures) => (
+      {all.map((figures) => (
         <LiveTile key={figures.name} {...figures} />
       ))}
     </ul>

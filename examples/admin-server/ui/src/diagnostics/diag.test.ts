@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readDiag } from "./diag";
+import { busiest, readDiag } from "./diag";
 
 describe("readDiag", () => {
   it("reads the figures, the guild with the most uploads first", () => {
@@ -11,6 +11,13 @@ describe("readDiag", () => {
     });
     expect(diag).toMatchObject({ authenticated: true, uptimeSec: 5, rssMb: 12.3, heapUsedMb: 8, uploadsTotal: 10, uploadsToday: 2 });
     expect(diag.byGuild.map(({ guildId }) => guildId)).toEqual(["2", "1"]);
+  });
+
+  it("names the ten guilds with the most uploads, and sums up the others", () => {
+    const byGuild = Array.from({ length: 13 }, (_, at) => ({ guildId: String(at), total: 20 - at }));
+    const { shown, others, uploads } = busiest(byGuild);
+    expect([shown.length, others, uploads]).toEqual([10, 3, 10 + 9 + 8]);
+    expect(busiest([])).toEqual({ shown: [], others: 0, uploads: 0 });
   });
 
   it("knows who is not logged in", () => {

@@ -9,7 +9,20 @@ export interface Diag {
   uploadsTotal: number | undefined;
   uploadsToday: number | undefined;
   /** The most first. */
-  byGuild: readonly { guildId: string; total: number }[];
+  byGuild: readonly GuildUploads[];
+}
+
+export interface GuildUploads {
+  guildId: string;
+  total: number;
+}
+
+/** An administrator sees all guilds, and there may be thousands. */
+const SHOWN_GUILDS = 10;
+
+export function busiest(byGuild: readonly GuildUploads[]): { shown: readonly GuildUploads[]; others: number; uploads: number } {
+  const rest = byGuild.slice(SHOWN_GUILDS);
+  return { shown: byGuild.slice(0, SHOWN_GUILDS), others: rest.length, uploads: rest.reduce((sum, { total }) => sum + total, 0) };
 }
 
 export function readDiag(value: unknown): Diag {

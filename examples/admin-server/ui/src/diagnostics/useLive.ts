@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { request, socket, useConnection } from "../shared/socket";
 import { freshness, type Freshness } from "./freshness";
+import { useSeconds } from "./useSeconds";
 import { NOTHING, withAnswer, withSnapshot, type Live } from "./live";
 
 export interface LiveFigures extends Live, Freshness {
@@ -15,7 +16,7 @@ export function useLive(): LiveFigures {
   const [live, setLive] = useState(NOTHING);
   const [error, setError] = useState<Error>();
   const [attempt, setAttempt] = useState(0);
-  const [now, setNow] = useState(Date.now);
+  const now = useSeconds();
 
   useEffect(() => {
     if (!connected) return;
@@ -43,11 +44,6 @@ export function useLive(): LiveFigures {
     },
     [],
   );
-
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
 
   return { ...live, ...freshness(live.receivedAt, now, connected), error, retry: () => setAttempt((before) => before + 1) };
 }

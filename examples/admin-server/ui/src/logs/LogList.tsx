@@ -1,5 +1,6 @@
 import { useCallback } from "react";
 import type { LogEntry } from "./entry";
+import "./lines.css";
 import { LogRow } from "./LogRow";
 import type { LogView } from "./store";
 import type { Scroll } from "./useScroll";
