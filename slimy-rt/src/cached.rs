@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_dropped_leaves_it_to_the_next() {
         let cached = Cached::default();
-        let stuck = cached.get(|| std::future::pending::<(u32, Duration)>());
+        let stuck = cached.get(std::future::pending::<(u32, Duration)>);
         assert!(
             tokio::time::timeout(Duration::from_secs(1), stuck)
                 .await

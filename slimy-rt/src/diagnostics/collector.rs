@@ -34,7 +34,29 @@ pub(super) struct Collected {
     /// The sources that did not answer, by their names.
     pub(super) degraded: Vec<String>,
     /// Why there is no answer at all.
-    pub(super) failure: Option<String>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// No source answers.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("no source of figures answers: {causes}")]
+pub(super) struct Failure {
+    /// For clients, who learn the sources' names only.
+    pub(super) message: String,
+    causes: String,
+}
+
+impl Failure {
+    fn of(failures: &[(String, String)]) -> Self {
+        let names: Vec<_> = failures.iter().map(|(name, _)| name.as_str()).collect();
+        let causes = failures
+            .iter()
+            .map(|(name, cause)| format!("{name}: {cause}"));
+        Self {
+            message: format!("No source of figures answers: {}.", names.join(", ")),
+            causes: causes.collect::<Vec<_>>().join("; "),
+        }
+    }
 }
 
 impl Collector {
@@ -96,13 +118,7 @@ impl Collector {
         let nothing = samples.is_empty() && !failures.is_empty();
         Collected {
             at: Some(Instant::now()),
-            failure: nothing.then(|| {
-                let named = failures.iter().map(|(name, _)| name.as_str());
-                format!(
-                    "No source of figures answers: {}.",
-                    named.collect::<Vec<_>>().join(", ")
-                )
-            }),
+            failure: nothing.then(|| Failure::of(&failures)),
             degraded: failures.into_iter().map(|(name, _)| name).collect(),
             sample: merge(samples),
         }

@@ -64,7 +64,7 @@ pub use self::{
     },
 };
 use self::{
-    collector::{Collected, Collector},
+    collector::{Collected, Collector, Failure},
     figures::{ChatFigures, Figures, human},
     live::History,
 };
@@ -97,7 +97,7 @@ struct Inner {
     runtime: Arc<str>,
     host: Arc<str>,
     /// What `/api/diagnostics` answers.
-    answer: Cached<Result<Bytes, String>>,
+    answer: Cached<Result<Bytes, Failure>>,
     history: Mutex<History>,
     namespace: OnceLock<Arc<str>>,
     /// What it belongs to, while it runs: that knows this.

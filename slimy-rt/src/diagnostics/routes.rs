@@ -155,8 +155,9 @@ impl Diagnostics {
                 Ok((kind, body.clone()).into_response())
             }
             Err(failure) => {
-                let body = json!({"ok": false, "error": "diagnostics_failed", "message": failure});
-                Err(ApiError::server(failure.as_str()).answered_by(body))
+                let body =
+                    json!({"ok": false, "error": "diagnostics_failed", "message": failure.message});
+                Err(ApiError::server(failure.clone()).answered_by(body))
             }
         }
     }
