@@ -49,8 +49,10 @@ fn main() -> Result<()> {
     };
     if let Some(missing) = &missing {
         println!("cargo:warning=the page is left out: {missing}");
-        // Looked at again next time: it may be there by then.
-        println!("cargo:rerun-if-changed={}", out.join("never").display());
+        if !is_off() {
+            // Looked at again next time: it may be there by then.
+            println!("cargo:rerun-if-changed={}", out.join("never").display());
+        }
     }
     fs::write(out.join("files.rs"), listing(&files, missing.as_deref())?)?;
     Ok(())
@@ -58,7 +60,7 @@ fn main() -> Result<()> {
 
 /// What keeps the page from being built, in words for whoever builds.
 fn missing() -> Option<String> {
-    if env::var(VARIABLE).is_ok_and(|value| value == "off") {
+    if is_off() {
         return Some(format!("{VARIABLE} is off"));
     }
     let (major, minor) = NODE;
@@ -70,6 +72,10 @@ fn missing() -> Option<String> {
         ));
     }
     None
+}
+
+fn is_off() -> bool {
+    env::var(VARIABLE).is_ok_and(|value| value == "off")
 }
 
 fn version(program: &str) -> Option<(u32, u32)> {
@@ -120,11 +126,16 @@ fn build(out: &Path) -> Result<std::result::Result<PathBuf, String>> {
 fn install(work: &Path) -> Result<std::result::Result<(), String>> {
     let (lock, stamp) = (work.join("package-lock.json"), work.join("installed"));
     let wanted = fs::read(lock)?;
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(Ok(()));
+    match fs::read(&stamp) {
+        Ok(installed) if installed == wanted => return Ok(Ok(())),
+        // npm begins by taking away what is there.
+        Ok(_) => fs::remove_file(&stamp)?,
+        Err(_) => {}
     }
     let npm = Command::new("npm")
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        // Without a way to the packages it would try for minutes.
+        .args(["--prefer-offline", "--fetch-retries=1"])
         .current_dir(work)
         .output()?;
     if !npm.status.success() {
@@ -175,6 +186,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     } else if from.exists() {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
+        }
+        if to.exists() {
+            // A copy of what is read-only is so too.
+            fs::remove_file(to)?;
         }
         fs::copy(from, to)?;
     }

@@ -123,12 +123,6 @@ impl ApiState {
         self.inner.started
     }
 
-    /// Whether what the server needs can be reached, as `/api/status` says.
-    #[cfg(feature = "diagnostics")]
-    pub(crate) async fn subsystems(&self) -> Seen {
-        self.inner.subsystems.look(&self.inner.server).await
-    }
-
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self

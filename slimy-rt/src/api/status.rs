@@ -21,7 +21,7 @@ const NO_TOKEN: &str = "status";
 
 /// Looks at the subsystems, once for all who ask at a time.
 pub(super) struct Subsystems {
-    metrics: Vec<Arc<dyn MetricsSource>>,
+    metrics: Arc<[Arc<dyn MetricsSource>]>,
     last: Cached<Seen>,
 }
 
@@ -61,27 +61,38 @@ pub(super) async fn status(State(state): State<ApiState>) -> (StatusCode, Json<S
 impl Subsystems {
     pub(super) fn new(metrics: Vec<Arc<dyn MetricsSource>>) -> Self {
         Self {
-            metrics,
+            metrics: metrics.into(),
             last: Cached::default(),
         }
     }
 
-    pub(super) async fn look(&self, server: &Server) -> Seen {
-        let look = || async {
-            let (sessions, metrics) = tokio::join!(sessions(server), self.metrics());
-            let seen = Seen {
-                sessions,
-                broker: (server.is_broker_up() != Some(false)).into(),
-                metrics,
-            };
-            (seen, MAX_AGE)
+    async fn look(&self, server: &Server) -> Seen {
+        let look = || {
+            let (server, sources) = (server.clone(), Arc::clone(&self.metrics));
+            async move {
+                let looks = sources.iter().map(|source| answers(source.sample()));
+                let metrics = async { join_all(looks).await.into_iter().all(|ok| ok) };
+                let (sessions, metrics) = tokio::join!(sessions(&server), metrics);
+                (Seen::new(&server, sessions, metrics), MAX_AGE)
+            }
         };
         *self.last.get(look).await
     }
+}
 
-    async fn metrics(&self) -> Subsystem {
-        let looks = self.metrics.iter().map(|source| answers(source.sample()));
-        join_all(looks).await.into_iter().all(|ok| ok).into()
+impl Seen {
+    fn new(server: &Server, sessions: Subsystem, metrics: bool) -> Self {
+        Self {
+            sessions,
+            broker: (server.is_broker_up() != Some(false)).into(),
+            metrics: metrics.into(),
+        }
+    }
+
+    /// For whoever knows already how the sources of figures are doing.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) async fn beside(server: &Server, metrics: bool) -> Self {
+        Self::new(server, sessions(server).await, metrics)
     }
 }
 

@@ -22,6 +22,16 @@ use crate::{
 /// The most connections that a list has; it says so when there are more.
 pub const MAX_LISTED_CONNECTIONS: usize = 2_000;
 
+/// The most bytes that a list has, roughly: a client that is behind must be able to get it.
+pub const MAX_LISTED_BYTES: usize = 512 * 1024;
+/// The most rooms that are named of a connection.
+pub const MAX_LISTED_ROOMS: usize = 100;
+
+/// How many sockets are looked at before other tasks get their turn.
+const SOCKETS_PER_TURN: usize = 256;
+/// What a connection takes in a list beside its rooms and name, roughly.
+const CONNECTION_BYTES: usize = 256;
+
 /// How long other nodes may take to list theirs.
 const NODES_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -74,7 +84,8 @@ struct Search {
 
 pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namespace {
     let with = || diagnostics.clone();
-    let (follow, leave, list, node, revoke) = (with(), with(), with(), with(), with());
+    let (follow, leave, list) = (with(), with(), with());
+    let (end, node, revoke) = (with(), with(), with());
     namespace
         .on(
             "logs:subscribe",
@@ -102,7 +113,16 @@ pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namesp
                 async move { diagnostics.list(admin, &arguments).await }
             },
         )
-        .on("connections:disconnect", disconnect)
+        .on(
+            "connections:disconnect",
+            move |admin: Administrator, arguments: Arguments| {
+                let running = end.running().map(|_| ());
+                async move {
+                    running?;
+                    disconnect(admin, arguments).await
+                }
+            },
+        )
         .on(
             "sessions:revoke",
             move |admin: Administrator, arguments: Arguments| {
@@ -114,7 +134,7 @@ pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namesp
             NODE,
             move |emitter: Emitter, Payload(search): Payload<Search>| {
                 let diagnostics = node.clone();
-                async move { Answer(diagnostics.connections_here(&emitter, &search)) }
+                async move { Answer(diagnostics.connections_here(&emitter, &search).await) }
             },
         )
 }
@@ -125,6 +145,7 @@ impl Diagnostics {
         Administrator(socket): Administrator,
         arguments: &Arguments,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        self.running()?;
         let unavailable = || Rejection::new("unavailable", "This server shows no log.");
         let logs = self.0.logs.as_ref().ok_or_else(unavailable)?;
         let wanted = Wanted::read(&Fields::of(arguments)?)?;
@@ -137,12 +158,13 @@ impl Diagnostics {
         Administrator(socket): Administrator,
         arguments: &Arguments,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        self.running()?;
         let text = Fields::of(arguments)?.text("text")?;
         let search = Search {
             text: text.unwrap_or_default(),
         };
         let emitter = socket.emitter();
-        let mut all = self.connections_here(&emitter, &search);
+        let mut all = self.connections_here(&emitter, &search).await;
         let asked = emitter.server_side_emit_with_ack(NODE, &search, NODES_TIMEOUT);
         let mut missing_nodes;
         match asked.await {
@@ -179,15 +201,20 @@ impl Diagnostics {
         })))
     }
 
-    fn connections_here(&self, emitter: &Emitter, search: &Search) -> Connections {
+    /// Those of this node: looked through a few at a time, and described as far as the list goes.
+    async fn connections_here(&self, emitter: &Emitter, search: &Search) -> Connections {
         let text = search.text.to_lowercase();
-        let sockets = emitter.all().here();
-        let described = sockets.iter().map(|socket| self.describe(socket));
+        let mut found = Vec::new();
+        for some in emitter.all().here().chunks(SOCKETS_PER_TURN) {
+            found.extend(some.iter().filter(|socket| has(socket, &text)).cloned());
+            tokio::task::yield_now().await;
+        }
+        found.sort_by_cached_key(Socket::connected_at);
+        let described = found.iter().take(MAX_LISTED_CONNECTIONS);
         let mut connections = Connections {
-            connections: described.filter(|c| c.has(&text)).collect(),
-            total: 0,
+            connections: described.map(|socket| self.describe(socket)).collect(),
+            total: found.len(),
         };
-        connections.total = connections.connections.len();
         connections.bound();
         connections
     }
@@ -198,6 +225,7 @@ impl Diagnostics {
         let ms = connected_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
         rooms.sort_unstable();
+        rooms.truncate(MAX_LISTED_ROOMS);
         Connection {
             socket_id: socket.id().clone(),
             user_id: user.id.clone(),
@@ -217,6 +245,7 @@ impl Diagnostics {
         Administrator(socket): Administrator,
         arguments: &Arguments,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
+        self.running()?;
         let user = Fields::of(arguments)?.text("userId")?;
         let user = user.and_then(|id| UserId::parse(&id).ok());
         let user = user.ok_or_else(|| invalid("`userId` is the id of a user."))?;
@@ -257,23 +286,34 @@ impl Connections {
     fn bound(&mut self) {
         self.connections
             .sort_by(|a, b| a.connected_at.cmp(&b.connected_at));
-        self.connections.truncate(MAX_LISTED_CONNECTIONS);
+        let mut bytes = 0;
+        let fits = |connection: &&Connection| {
+            bytes += connection.bytes();
+            bytes <= MAX_LISTED_BYTES
+        };
+        let fitting = self.connections.iter().take_while(fits).count();
+        self.connections
+            .truncate(fitting.min(MAX_LISTED_CONNECTIONS));
     }
 }
 
 impl Connection {
-    fn has(&self, text: &str) -> bool {
-        let texts = [
-            self.user_id.as_str(),
-            &self.name,
-            &self.address,
-            self.socket_id.as_str(),
-        ];
-        let rooms = self.rooms.iter().map(String::as_str);
-        text.is_empty()
-            || texts
-                .into_iter()
-                .chain(rooms)
-                .any(|t| t.to_lowercase().contains(text))
+    fn bytes(&self) -> usize {
+        let rooms: usize = self.rooms.iter().map(|room| room.len() + 3).sum();
+        CONNECTION_BYTES + self.name.len() + self.user_id.as_str().len() + rooms
     }
+}
+
+/// Whether a text is in what is told of a socket, in whatever case.
+fn has(socket: &Socket, text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let user = &socket.identity().user;
+    let has = |told: &str| told.to_lowercase().contains(text);
+    has(user.id.as_str())
+        || has(user.display_name())
+        || has(socket.id().as_str())
+        || has(&socket.handshake().remote_addr().to_string())
+        || socket.rooms().iter().any(|room| has(room.as_str()))
 }

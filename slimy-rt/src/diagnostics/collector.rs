@@ -20,7 +20,7 @@ const FAILED_FOR: Duration = Duration::from_secs(2);
 /// The sources, and their last answers.
 #[derive(Debug)]
 pub(super) struct Collector {
-    sources: Vec<Arc<dyn MetricsSource>>,
+    sources: Arc<[Arc<dyn MetricsSource>]>,
     max_age: Duration,
     last: Cached<Collected>,
 }
@@ -62,7 +62,7 @@ impl Failure {
 impl Collector {
     pub(super) fn new(sources: Vec<Arc<dyn MetricsSource>>, max_age: Duration) -> Self {
         Self {
-            sources,
+            sources: sources.into(),
             max_age,
             last: Cached::default(),
         }
@@ -70,57 +70,66 @@ impl Collector {
 
     /// What the sources say, or said within the maximum age.
     pub(super) async fn collect(&self) -> Arc<Collected> {
-        let ask = || async {
-            let collected = self.ask().await;
-            let max_age = self.max_age_of(&collected);
-            (collected, max_age)
+        let ask = || {
+            let (sources, max_age) = (Arc::clone(&self.sources), self.max_age);
+            async move {
+                let collected = ask(&sources).await;
+                let max_age = collected.max_age(max_age);
+                (collected, max_age)
+            }
         };
         self.last.get(ask).await
     }
 
     /// For how long that is told again.
     pub(super) fn max_age_of(&self, collected: &Collected) -> Duration {
-        let max_age = match collected.degraded.is_empty() {
-            true => self.max_age,
-            false => self.max_age.min(FAILED_FOR),
-        };
-        let age = collected.at.map_or(Duration::ZERO, |at| at.elapsed());
-        max_age.saturating_sub(age)
+        collected.max_age(self.max_age)
     }
 
     /// What the sources said last, and whether that is young enough.
     pub(super) fn peek(&self) -> Option<(Arc<Collected>, bool)> {
         self.last.peek()
     }
+}
 
-    async fn ask(&self) -> Collected {
-        let answers = self.sources.iter().map(async |source| {
-            let answer = match timeout(SOURCE_TIMEOUT, source.sample()).await {
-                Ok(Ok(sample)) => return Ok(sample),
-                Ok(Err(error)) => chain(&error),
-                Err(_) => format!("no answer within {SOURCE_TIMEOUT:?}"),
-            };
-            let name = source.name();
-            tracing::warn!(
-                source = name,
-                error = answer,
-                "a source of figures cannot answer"
-            );
-            Err((name.to_owned(), answer))
-        });
-        let (mut samples, mut failures) = (Vec::new(), Vec::new());
-        for answer in join_all(answers).await {
-            match answer {
-                Ok(sample) => samples.push(sample),
-                Err(failure) => failures.push(failure),
-            }
+impl Collected {
+    fn max_age(&self, usual: Duration) -> Duration {
+        let max_age = match self.degraded.is_empty() {
+            true => usual,
+            false => usual.min(FAILED_FOR),
+        };
+        let age = self.at.map_or(Duration::ZERO, |at| at.elapsed());
+        max_age.saturating_sub(age)
+    }
+}
+
+async fn ask(sources: &[Arc<dyn MetricsSource>]) -> Collected {
+    let answers = sources.iter().map(async |source| {
+        let answer = match timeout(SOURCE_TIMEOUT, source.sample()).await {
+            Ok(Ok(sample)) => return Ok(sample),
+            Ok(Err(error)) => chain(&error),
+            Err(_) => format!("no answer within {SOURCE_TIMEOUT:?}"),
+        };
+        let name = source.name();
+        tracing::warn!(
+            source = name,
+            error = answer,
+            "a source of figures cannot answer"
+        );
+        Err((name.to_owned(), answer))
+    });
+    let (mut samples, mut failures) = (Vec::new(), Vec::new());
+    for answer in join_all(answers).await {
+        match answer {
+            Ok(sample) => samples.push(sample),
+            Err(failure) => failures.push(failure),
         }
-        let nothing = samples.is_empty() && !failures.is_empty();
-        Collected {
-            at: Some(Instant::now()),
-            failure: nothing.then(|| Failure::of(&failures)),
-            degraded: failures.into_iter().map(|(name, _)| name).collect(),
-            sample: merge(samples),
-        }
+    }
+    let nothing = samples.is_empty() && !failures.is_empty();
+    Collected {
+        at: Some(Instant::now()),
+        failure: nothing.then(|| Failure::of(&failures)),
+        degraded: failures.into_iter().map(|(name, _)| name).collect(),
+        sample: merge(samples),
     }
 }

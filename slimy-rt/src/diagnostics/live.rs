@@ -1,6 +1,10 @@
 //! Figures as they change: taken all the time, so that whoever comes sees the last minutes, and sent to those who follow them.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::json;
@@ -18,10 +22,12 @@ use super::{
     process,
 };
 use crate::{
-    Latencies,
+    Latencies, Room, SocketId,
+    api::Seen,
     chat::MessageCount,
-    events::{Answer, Emitter, Namespace, Rejection},
+    events::{Answer, Emitter, JoinError, Namespace, Rejection, Socket},
     metrics::{MetricsSource, ProcessMetrics},
+    protocol::EventData,
     server::lock,
 };
 
@@ -35,7 +41,7 @@ const MAX_HISTORY: usize = (HISTORY.as_secs() / SNAPSHOT_INTERVAL.as_secs()) as 
 const NODES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The room of those who follow the figures.
-const ROOM: &str = "diag";
+pub(super) const ROOM: &str = "diag";
 /// By which nodes ask each other for their figures.
 const NODE: &str = "diag:node";
 
@@ -70,7 +76,8 @@ struct Subscribed {
 }
 
 pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namespace {
-    let (subscribe, node) = (diagnostics.clone(), diagnostics.clone());
+    let with = || diagnostics.clone();
+    let (subscribe, unsubscribe, node) = (with(), with(), with());
     namespace
         .on("diag:subscribe", move |admin: Administrator| {
             let diagnostics = subscribe.clone();
@@ -78,15 +85,15 @@ pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namesp
         })
         .on(
             "diag:unsubscribe",
-            async |Administrator(socket): Administrator| {
-                socket.leave(ROOM);
-                Answer(json!({"ok": true}))
+            move |Administrator(socket): Administrator| {
+                lock(&unsubscribe.0.followers).leave(&socket);
+                async { Answer(json!({"ok": true})) }
             },
         )
         .on_server_side(NODE, move || {
             let diagnostics = node.clone();
             async move {
-                let running = diagnostics.running();
+                let running = diagnostics.running().ok();
                 running.map(|running| Answer(diagnostics.node(&running)))
             }
         })
@@ -96,7 +103,7 @@ pub(super) fn install(diagnostics: &Diagnostics, namespace: Namespace) -> Namesp
 pub(super) async fn run(diagnostics: &Diagnostics, stop: &CancellationToken) {
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let Some(running) = diagnostics.running() else {
+    let Ok(running) = diagnostics.running() else {
         return;
     };
     let mut before = Counters::read(&running);
@@ -106,40 +113,82 @@ pub(super) async fn run(diagnostics: &Diagnostics, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let followed = running.emitter.as_ref().is_some_and(is_followed);
+        let followed = {
+            let mut followers = lock(&diagnostics.0.followers);
+            followers.look(running.emitter.as_ref());
+            !followers.0.is_empty()
+        };
         diagnostics.look_at_sources(&mut collected, followed);
         let now = Counters::read(&running);
         let mut figures = diagnostics.now(&running, &collected).await;
         figures.live = Some(Live {
-            pending_bytes: running.api.server().report().pending_bytes,
+            pending_bytes: running.api.server().pending_bytes(),
             ..now.since(&before)
         });
         before = now;
         if followed {
-            diagnostics.complete(&running, &mut figures).await;
+            diagnostics
+                .complete(&running, &collected, &mut figures)
+                .await;
         }
         // Kept before it is sent, so that whoever comes between the two misses nothing.
         lock(&diagnostics.0.history).push(figures.clone());
-        if let Some(emitter) = running.emitter.as_ref().filter(|_| followed) {
-            let follower = emitter.to(ROOM).local().volatile();
-            if let Err(error) = follower.emit("diag:snapshot", &figures) {
-                tracing::error!(%error, "figures cannot be sent");
-            }
+        if followed {
+            lock(&diagnostics.0.followers).send(&figures);
         }
     }
 }
 
-/// Whether anyone follows the figures here. Whoever is no administrator any more follows them no longer.
-fn is_followed(emitter: &Emitter) -> bool {
-    let mut followed = false;
-    for socket in emitter.to(ROOM).here() {
-        if socket.access().is_admin() {
-            followed = true;
-        } else {
-            socket.leave(ROOM);
+/// Those who follow the figures.
+#[derive(Debug, Default)]
+pub(super) struct Followers(HashMap<SocketId, Socket>);
+
+impl Followers {
+    fn join(&mut self, socket: &Socket) -> Result<(), JoinError> {
+        socket.join(ROOM)?;
+        self.0.insert(socket.id().clone(), socket.clone());
+        Ok(())
+    }
+
+    fn leave(&mut self, socket: &Socket) {
+        socket.leave(ROOM);
+        self.0.remove(socket.id());
+    }
+
+    /// Who has left, or is no administrator any more, follows them no longer; who has come back to the room as the same socket goes on.
+    fn look(&mut self, emitter: Option<&Emitter>) {
+        self.0.retain(|_, socket| may_follow(socket));
+        let Some((emitter, room)) = emitter.zip(Room::parse(ROOM).ok()) else {
+            return;
+        };
+        if emitter.member_count(&room) <= self.0.len() {
+            return;
+        }
+        for socket in emitter.to(&room).here() {
+            if may_follow(&socket) {
+                self.0.insert(socket.id().clone(), socket);
+            }
         }
     }
-    followed
+
+    fn send(&self, figures: &Figures) {
+        let event = match EventData::new("diag:snapshot", figures) {
+            Ok(event) => event,
+            Err(error) => return tracing::error!(%error, "figures cannot be sent"),
+        };
+        // Their rights may have changed since.
+        for socket in self.0.values().filter(|socket| may_follow(socket)) {
+            // One that has just left needs nothing.
+            let _ = socket.volatile().emit_data(&event);
+        }
+    }
+}
+
+fn may_follow(socket: &Socket) -> bool {
+    if socket.is_connected() && !socket.access().is_admin() {
+        socket.leave(ROOM);
+    }
+    socket.is_connected() && socket.access().is_admin()
 }
 
 impl Diagnostics {
@@ -147,15 +196,15 @@ impl Diagnostics {
         &self,
         Administrator(socket): Administrator,
     ) -> Result<Answer<impl Serialize + use<>>, Rejection> {
-        let running = self.running().ok_or_else(not_running)?;
+        let running = self.running()?;
         // Slow sources are in one of the next.
         let collected = timeout(NODES_TIMEOUT, self.0.collector.collect()).await;
         let collected = collected.unwrap_or_default();
         let mut snapshot = self.now(&running, &collected).await;
         // Rates need a time, which is the last one that was taken.
         snapshot.live = lock(&self.0.history).live.clone();
-        self.complete(&running, &mut snapshot).await;
-        socket.join(ROOM)?;
+        self.complete(&running, &collected, &mut snapshot).await;
+        lock(&self.0.followers).join(&socket)?;
         let history = lock(&self.0.history).past.iter().cloned().collect();
         Ok(Answer(Subscribed {
             ok: true,
@@ -188,9 +237,9 @@ impl Diagnostics {
     }
 
     /// Adds what others have to be asked for.
-    async fn complete(&self, running: &Running, figures: &mut Figures) {
-        let (others, subsystems) =
-            tokio::join!(self.other_nodes(running), running.api.subsystems());
+    async fn complete(&self, running: &Running, collected: &Collected, figures: &mut Figures) {
+        let seen = Seen::beside(running.api.server(), collected.degraded.is_empty());
+        let (others, subsystems) = tokio::join!(self.other_nodes(running), seen);
         figures.nodes = vec![self.node(running)];
         figures.nodes.extend(others);
         if let Some(live) = &mut figures.live {
@@ -237,7 +286,7 @@ impl Diagnostics {
     }
 }
 
-fn not_running() -> Rejection {
+pub(super) fn not_running() -> Rejection {
     Rejection::new("unavailable", "The diagnostics are not running.")
 }
 

@@ -55,25 +55,25 @@ use axum::{Router, body::Bytes};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    admin::MAX_LISTED_CONNECTIONS,
+    admin::{MAX_LISTED_BYTES, MAX_LISTED_CONNECTIONS, MAX_LISTED_ROOMS},
     collector::SOURCE_TIMEOUT,
     live::{HISTORY, SNAPSHOT_INTERVAL},
     logs::{
-        BATCH_INTERVAL, Logs, MAX_BACKLOG, MAX_BATCH, MAX_ENTRIES, MAX_FIELDS, MAX_FILTER_CHARS,
-        MAX_LOG_SUBSCRIBERS, MAX_RING_BYTES, MAX_TEXT_BYTES,
+        BATCH_INTERVAL, Logs, MAX_BACKLOG, MAX_BATCH, MAX_BATCH_BYTES, MAX_ENTRIES, MAX_FIELDS,
+        MAX_FILTER_CHARS, MAX_LOG_SUBSCRIBERS, MAX_RING_BYTES, MAX_TEXT_BYTES,
     },
 };
 use self::{
     collector::{Collected, Collector, Failure},
     figures::{ChatFigures, Figures, human},
-    live::History,
+    live::{Followers, History, not_running},
 };
 use crate::{
     NodeId,
     api::ApiState,
     cached::Cached,
     chat::MessageCount,
-    events::{Emitter, Namespace},
+    events::{Emitter, Namespace, Rejection},
     metrics::MetricsSource,
     server::lock,
     session::SessionStore,
@@ -99,6 +99,7 @@ struct Inner {
     /// What `/api/diagnostics` answers.
     answer: Cached<Result<Bytes, Failure>>,
     history: Mutex<History>,
+    followers: Mutex<Followers>,
     namespace: OnceLock<Arc<str>>,
     /// What it belongs to, while it runs: that knows this.
     running: Mutex<Option<Running>>,
@@ -188,6 +189,7 @@ impl DiagnosticsBuilder {
             host: process::host(),
             answer: Cached::default(),
             history: Mutex::default(),
+            followers: Mutex::default(),
             namespace: OnceLock::new(),
             running: Mutex::new(None),
         }))
@@ -233,6 +235,7 @@ impl Diagnostics {
                 .and_then(|name| state.server().emitter(name)),
             api: state,
         });
+        let _ends = Ends(&self.0);
         let logs = self.0.logs.clone();
         let follow_log = async {
             match logs {
@@ -241,11 +244,23 @@ impl Diagnostics {
             }
         };
         tokio::join!(live::run(&self, &stop), follow_log);
-        *lock(&self.0.running) = None;
     }
 
-    fn running(&self) -> Option<Running> {
-        lock(&self.0.running).clone()
+    fn running(&self) -> Result<Running, Rejection> {
+        lock(&self.0.running).clone().ok_or_else(not_running)
+    }
+}
+
+/// Lets go of the server, which holds this, however `run` ends.
+struct Ends<'a>(&'a Inner);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.running) = None;
+        *lock(&self.0.followers) = Followers::default();
+        if let Some(logs) = &self.0.logs {
+            logs.forget_subscribers();
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn text(state: &ApiState, sample: &Sample, messages: Option<&MessageC
     out.gauge(
         "slimy_pending_bytes",
         "Bytes of output that wait for clients.",
-        report.pending_bytes,
+        server.pending_bytes(),
     );
     out.counter(
         "slimy_broadcasts_total",

@@ -1,6 +1,6 @@
 //! The figures over HTTP.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json, Router,
@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Diagnostics, Running, figures::megabytes, prometheus};
+use super::{Diagnostics, Running, collector::Failure, figures::megabytes, prometheus};
 use crate::{
     GuildId,
     api::{ApiError, ApiState, Authenticated, ErrorCode},
@@ -134,20 +134,9 @@ impl Diagnostics {
         State(state): State<ApiState>,
         _: Authenticated,
     ) -> Result<Response, ApiError> {
-        let make = || async {
-            let collected = self.0.collector.collect().await;
-            let max_age = self.0.collector.max_age_of(&collected);
-            if let Some(failure) = &collected.failure {
-                return (Err(failure.clone()), max_age);
-            }
-            let running = self.running().unwrap_or_else(|| Running {
-                api: state.clone(),
-                emitter: None,
-            });
-            let mut figures = self.0.figures(&state, &collected);
-            figures.nodes = vec![self.node(&running)];
-            figures.nodes.extend(self.other_nodes(&running).await);
-            (Ok(text(&figures)), max_age)
+        let make = || {
+            let (diagnostics, state) = (self.clone(), state.clone());
+            async move { diagnostics.compute(&state).await }
         };
         match &*self.0.answer.get(make).await {
             Ok(body) => {
@@ -160,6 +149,23 @@ impl Diagnostics {
                 Err(ApiError::server(failure.clone()).answered_by(body))
             }
         }
+    }
+
+    /// All figures, and for how long they are told.
+    async fn compute(&self, state: &ApiState) -> (Result<Bytes, Failure>, Duration) {
+        let collected = self.0.collector.collect().await;
+        let max_age = self.0.collector.max_age_of(&collected);
+        if let Some(failure) = &collected.failure {
+            return (Err(failure.clone()), max_age);
+        }
+        let running = self.running().unwrap_or_else(|_| Running {
+            api: state.clone(),
+            emitter: None,
+        });
+        let mut figures = self.0.figures(state, &collected);
+        figures.nodes = vec![self.node(&running)];
+        figures.nodes.extend(self.other_nodes(&running).await);
+        (Ok(text(&figures)), max_age)
     }
 
     /// The figures for Prometheus.

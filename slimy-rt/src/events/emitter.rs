@@ -114,6 +114,12 @@ impl Emitter {
         })
     }
 
+    /// How many sockets of this node are in a room.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn member_count(&self, room: &Room) -> usize {
+        self.core.sequencer.member_count(&self.namespace, room)
+    }
+
     pub(crate) fn states(&self) -> &States {
         &self.core.states
     }

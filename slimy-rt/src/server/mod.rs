@@ -150,8 +150,13 @@ impl Server {
     pub fn report(&self) -> Report {
         let mut report = self.core.stats.report(self.core.sequencer.room_count());
         report.publications_waiting = self.core.cluster.as_ref().map_or(0, |c| c.waiting());
-        report.pending_bytes = self.core.pending_bytes();
         report
+    }
+
+    /// Bytes of output that wait for clients now. It looks at every connection.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.core.pending_bytes()
     }
 
     /// What the handlers of events have done, namespace by namespace in the order of names. Events that a namespace's fallback handles, or nobody, have no name here: it is

@@ -358,6 +358,17 @@ impl Sequencer {
             .cloned()
     }
 
+    /// How many members a room has.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn member_count(&self, namespace: &str, room: &Room) -> usize {
+        let directory = lock(&self.directory);
+        let namespace = directory.namespaces.get(namespace);
+        let members = namespace.and_then(|namespace| namespace.rooms.get(room));
+        members.map_or(0, |members| {
+            members.counts.iter().map(|n| *n as usize).sum()
+        })
+    }
+
     /// How many rooms have members.
     pub(crate) fn room_count(&self) -> usize {
         lock(&self.directory)

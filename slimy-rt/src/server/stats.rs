@@ -114,7 +114,6 @@ impl Stats {
             publications_waiting: 0,
             recovered: self.recovered.load(Relaxed),
             recovery_refused: self.recovery_refused.load(Relaxed),
-            pending_bytes: 0,
             refused: array::from_fn(|index| self.refused[index].load(Relaxed)),
             bounds: array::from_fn(|index| self.bounds[index].load(Relaxed)),
         }
@@ -191,8 +190,6 @@ pub struct Report {
     pub recovered: u64,
     /// Clients that wanted to and came in as new ones.
     pub recovery_refused: u64,
-    /// Bytes of output that wait for clients now.
-    pub pending_bytes: usize,
     refused: [u64; Refused::ALL.len()],
     bounds: [u64; Bound::COUNT],
 }

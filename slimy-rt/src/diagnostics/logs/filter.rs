@@ -1,11 +1,15 @@
 //! Which entries a subscriber wants.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     super::request::{Fields, invalid},
+    MAX_BATCH_BYTES,
     entry::Entry,
+    ring::within,
 };
 use crate::events::Rejection;
 
@@ -24,7 +28,7 @@ pub(in crate::diagnostics) struct Wanted {
     /// In lower case.
     text: Box<str>,
     /// How many entries it begins with.
-    pub(super) backlog: usize,
+    backlog: usize,
 }
 
 impl Wanted {
@@ -64,6 +68,16 @@ impl Wanted {
             backlog,
         })
     }
+    /// The last of these that are wanted, oldest first.
+    pub(super) fn backlog_of(&self, entries: &[Arc<Entry>]) -> Vec<Arc<Entry>> {
+        let wanted = entries.iter().rev().filter(|entry| self.wants(entry));
+        let mut last: Vec<_> = within(wanted.take(self.backlog), MAX_BATCH_BYTES)
+            .cloned()
+            .collect();
+        last.reverse();
+        last
+    }
+
     pub(super) fn level(&self) -> LevelFilter {
         self.level
     }

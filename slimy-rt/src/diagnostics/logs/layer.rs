@@ -62,7 +62,8 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for LogLayer {
         if let Some(span) = context.span(id) {
             let mut visitor = Visitor::default();
             attributes.record(&mut visitor);
-            span.extensions_mut().insert(visitor.fields);
+            // Another log's layer may have been here before.
+            span.extensions_mut().replace(visitor.fields);
         }
     }
 

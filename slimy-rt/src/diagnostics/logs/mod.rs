@@ -31,7 +31,7 @@ pub use self::{
     entry::{MAX_FIELDS, MAX_TEXT_BYTES},
     filter::{MAX_BACKLOG, MAX_FILTER_CHARS},
     ring::{MAX_ENTRIES, MAX_RING_BYTES},
-    subscribers::{BATCH_INTERVAL, MAX_BATCH, MAX_LOG_SUBSCRIBERS},
+    subscribers::{BATCH_INTERVAL, MAX_BATCH, MAX_BATCH_BYTES, MAX_LOG_SUBSCRIBERS},
 };
 use crate::server::lock;
 

@@ -40,19 +40,29 @@ impl Ring {
         self.first + self.entries.len() as u64
     }
 
-    /// The entries from that number on, at most so many, and how many of those before them are gone.
-    pub(super) fn from(&self, number: u64, most: usize) -> (u64, Vec<Arc<Entry>>) {
+    /// The entries from that number on, at most so many and so many bytes, and how many of those before them are gone.
+    pub(super) fn from(&self, number: u64, most: usize, bytes: usize) -> (u64, Vec<Arc<Entry>>) {
         let gone = self.first.saturating_sub(number);
         let skip = usize::try_from(number.max(self.first) - self.first).unwrap_or(usize::MAX);
         let entries = self.entries.iter().skip(skip).take(most);
-        (gone, entries.cloned().collect())
+        (gone, within(entries, bytes).cloned().collect())
     }
 
-    /// The last entries that are wanted, oldest first.
-    pub(super) fn last(&self, most: usize, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let wanted = self.entries.iter().rev().filter(|entry| is_wanted(entry));
-        let mut entries: Vec<_> = wanted.take(most).cloned().collect();
-        entries.reverse();
-        entries
+    /// All that is kept, oldest first.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.iter().cloned().collect()
     }
+}
+
+/// As many of them as have no more bytes than that together, and the first in any case.
+pub(super) fn within<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    bytes: usize,
+) -> impl Iterator<Item = &'a Arc<Entry>> {
+    let mut seen = 0;
+    entries.take_while(move |entry| {
+        let is_first = seen == 0;
+        seen += entry.bytes();
+        is_first || seen <= bytes
+    })
 }

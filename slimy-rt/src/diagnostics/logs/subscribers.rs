@@ -18,6 +18,8 @@ use crate::{
 pub const BATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// The most entries that are looked at for a subscriber at once; further ones come with the next batch.
 pub const MAX_BATCH: usize = 1_000;
+/// The most bytes of entries, roughly, that are sent to a subscriber at once, its first ones included.
+pub const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// The most clients that may follow the log of a node at once.
 pub const MAX_LOG_SUBSCRIBERS: usize = 64;
 
@@ -50,34 +52,40 @@ impl Logs {
         socket: &Socket,
         wanted: Wanted,
     ) -> Result<Vec<impl Serialize + use<>>, Rejection> {
-        let (entries, next) = {
+        let (kept, next) = {
             let ring = lock(&self.0.ring);
-            let entries = ring.last(wanted.backlog, |entry| wanted.wants(entry));
-            (entries, ring.end())
+            (ring.all(), ring.end())
         };
-        {
-            let mut subscribers = lock(&self.0.subscribers);
-            let subscribers = &mut subscribers.0;
-            if subscribers.len() >= MAX_LOG_SUBSCRIBERS && !subscribers.contains_key(socket.id()) {
-                return Err(Rejection::new(
-                    "too_many_subscribers",
-                    "As many clients as may follow the log already do.",
-                ));
-            }
-            let subscriber = Subscriber {
-                socket: socket.clone(),
-                wanted,
-                next,
-            };
-            subscribers.insert(socket.id().clone(), subscriber);
+        // Whoever logs does not wait for this.
+        let entries = wanted.backlog_of(&kept);
+        let mut subscribers = lock(&self.0.subscribers);
+        let all = &mut subscribers.0;
+        if all.len() >= MAX_LOG_SUBSCRIBERS && !all.contains_key(socket.id()) {
+            return Err(Rejection::new(
+                "too_many_subscribers",
+                "As many clients as may follow the log already do.",
+            ));
         }
-        self.follow_levels();
+        let subscriber = Subscriber {
+            socket: socket.clone(),
+            wanted,
+            next,
+        };
+        all.insert(socket.id().clone(), subscriber);
+        self.follow_levels(&subscribers);
         Ok(entries)
     }
 
     pub(in crate::diagnostics) fn unsubscribe(&self, socket: &Socket) {
-        lock(&self.0.subscribers).0.remove(socket.id());
-        self.follow_levels();
+        let mut subscribers = lock(&self.0.subscribers);
+        subscribers.0.remove(socket.id());
+        self.follow_levels(&subscribers);
+    }
+
+    pub(in crate::diagnostics) fn forget_subscribers(&self) {
+        let mut subscribers = lock(&self.0.subscribers);
+        subscribers.0.clear();
+        self.follow_levels(&subscribers);
     }
 
     /// Sends what is new, until `stop`.
@@ -86,40 +94,31 @@ impl Logs {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return,
                 _ = ticks.tick() => self.send(),
             }
         }
-        lock(&self.0.subscribers).0.clear();
-        self.follow_levels();
     }
 
     fn send(&self) {
-        let mut someone_left = false;
-        {
-            let mut subscribers = lock(&self.0.subscribers);
-            subscribers.0.retain(|_, subscriber| {
-                let stays = subscriber.may_follow();
-                if stays {
-                    silently(|| subscriber.send(self));
-                }
-                someone_left |= !stays;
-                stays
-            });
-        }
-        if someone_left {
-            self.follow_levels();
+        let mut subscribers = lock(&self.0.subscribers);
+        let before = subscribers.0.len();
+        subscribers.0.retain(|_, subscriber| {
+            let stays = subscriber.may_follow();
+            if stays {
+                silently(|| subscriber.send(self));
+            }
+            stays
+        });
+        if subscribers.0.len() != before {
+            self.follow_levels(&subscribers);
         }
     }
 
-    /// Keeps as much as the one who wants the most.
-    fn follow_levels(&self) {
-        let wanted = {
-            let subscribers = lock(&self.0.subscribers);
-            let levels = subscribers.0.values().map(|s| s.wanted.level());
-            levels.max()
-        };
-        self.set_level(wanted.unwrap_or(LevelFilter::OFF));
+    /// Keeps as much as the one who wants the most. Under the subscribers' lock, so that the last change is the one that stays.
+    fn follow_levels(&self, subscribers: &Subscribers) {
+        let levels = subscribers.0.values().map(|s| s.wanted.level());
+        self.set_level(levels.max().unwrap_or(LevelFilter::OFF));
     }
 }
 
@@ -133,7 +132,7 @@ impl Subscriber {
         if self.socket.pending_bytes() > BEHIND_BYTES {
             return;
         }
-        let (dropped, mut entries) = lock(&logs.0.ring).from(self.next, MAX_BATCH);
+        let (dropped, mut entries) = lock(&logs.0.ring).from(self.next, MAX_BATCH, MAX_BATCH_BYTES);
         self.next += dropped + entries.len() as u64;
         entries.retain(|entry| self.wanted.wants(entry));
         if entries.is_empty() && dropped == 0 {

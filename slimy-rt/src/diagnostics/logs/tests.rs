@@ -17,7 +17,7 @@ fn logged(program: impl FnOnce()) -> (Logs, Vec<Value>) {
 
 fn wanted(logs: &Logs, wanted: Value) -> Vec<Value> {
     let filter = Wanted::read(&wanted.into()).unwrap();
-    let entries = lock(&logs.0.ring).last(filter.backlog, |entry| filter.wants(entry));
+    let entries = filter.backlog_of(&lock(&logs.0.ring).all());
     entries.iter().map(|entry| json!(entry)).collect()
 }
 
@@ -146,10 +146,10 @@ fn the_ring_is_bounded_and_knows_what_it_lost() {
         }
     });
     assert_eq!(logs.entries(), MAX_ENTRIES);
-    let (gone, entries) = lock(&logs.0.ring).from(2, 3);
+    let (gone, entries) = lock(&logs.0.ring).from(2, 3, usize::MAX);
     assert_eq!((gone, entries.len()), (3, 3));
     assert_eq!(json!(entries[0])["fields"]["number"], 5);
-    let (gone, entries) = lock(&logs.0.ring).from(MAX_ENTRIES as u64 + 5, 3);
+    let (gone, entries) = lock(&logs.0.ring).from(MAX_ENTRIES as u64 + 5, 3, usize::MAX);
     assert_eq!((gone, entries.len()), (0, 0));
 
     let (logs, _) = logged(|| {
@@ -163,6 +163,14 @@ fn the_ring_is_bounded_and_knows_what_it_lost() {
     });
     let most = MAX_RING_BYTES / (2 * MAX_TEXT_BYTES);
     assert!(logs.entries() <= most, "{} are kept", logs.entries());
+
+    // What goes out at once is bounded as well, and is something in any case.
+    let at_once = MAX_BATCH_BYTES / (2 * MAX_TEXT_BYTES);
+    let backlog = wanted(&logs, json!({"backlog": MAX_BACKLOG})).len();
+    assert!((1..=at_once).contains(&backlog), "{backlog} are sent");
+    let (_, entries) = lock(&logs.0.ring).from(0, MAX_BATCH, MAX_BATCH_BYTES);
+    assert!((1..=at_once).contains(&entries.len()));
+    assert_eq!(lock(&logs.0.ring).from(0, MAX_BATCH, 1).1.len(), 1);
 }
 
 #[test]
