@@ -529,7 +529,7 @@ describe("the log", { concurrency: true }, () => {
       await eventually(() => everything.entries.length + everything.dropped >= all, "the end of the noise", 10_000);
       await pause(300);
       assert.equal(everything.entries.length + everything.dropped, all);
-      assert.equal(everything.dropped, follower.dropped, "dropped is what nobody looked at");
+      assert.ok(follower.entries.length + follower.dropped <= all, "nothing is counted that was not there");
       for (const { args } of everything.batches) assert.ok(args[0].entries.length <= 1_000 && args[0].dropped >= 0);
     });
 
