@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{
@@ -16,7 +17,7 @@ use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -27,6 +28,10 @@ use crate::{client::DEADLINE, returning::Memory};
 
 /// How many packets may wait to be written.
 const OUTGOING: usize = 1024;
+
+/// How often a connection that does not come about is tried again, as the stock client does, and after what time.
+const RETRIES: usize = 3;
+const RETRY: Duration = Duration::from_millis(50);
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -113,18 +118,15 @@ impl Chatter {
     /// Connects, with what it remembers of the connection before. The error is what a refusal says.
     pub async fn connect(&mut self, addr: SocketAddr) -> Result<Entry, Value> {
         self.cut();
-        let stream = TcpStream::connect(addr).await;
-        let stream = stream.map_err(|error| json!({"message": error.to_string()}))?;
-        stream.set_nodelay(true).expect("sets TCP_NODELAY");
-        // A connection that is dropped is reset.
-        stream.set_zero_linger().expect("sets SO_LINGER");
-        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
-        let mut request = url.into_client_request().expect("a URL");
-        request.headers_mut().insert("cookie", self.cookie.clone());
-        let upgraded = timeout(DEADLINE, client_async(request, stream)).await;
-        let (socket, _) = upgraded
-            .expect("the server answers")
-            .map_err(|error| json!({"message": error.to_string()}))?;
+        let mut socket = self.upgrade(addr).await;
+        for _ in 0..RETRIES {
+            if socket.is_ok() {
+                break;
+            }
+            sleep(RETRY).await;
+            socket = self.upgrade(addr).await;
+        }
+        let socket = socket?;
         let (sink, stream) = socket.split();
         let (packets, outgoing) = mpsc::channel(OUTGOING);
         let mut tasks = JoinSet::new();
@@ -146,6 +148,23 @@ impl Chatter {
             .await;
         let entry = self.notes.inner().entry.take();
         entry.expect("it was there")
+    }
+
+    /// A WebSocket, or why there is none.
+    async fn upgrade(&self, addr: SocketAddr) -> Result<Socket, Value> {
+        let told = |error: &dyn std::error::Error| json!({"message": error.to_string()});
+        let stream = TcpStream::connect(addr).await.map_err(|e| told(&e))?;
+        stream.set_nodelay(true).expect("sets TCP_NODELAY");
+        // A connection that is dropped is reset.
+        stream.set_zero_linger().expect("sets SO_LINGER");
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
+        let mut request = url.into_client_request().expect("a URL");
+        request.headers_mut().insert("cookie", self.cookie.clone());
+        let upgraded = timeout(DEADLINE, client_async(request, stream)).await;
+        let (socket, _) = upgraded
+            .expect("the server answers")
+            .map_err(|e| told(&e))?;
+        Ok(socket)
     }
 
     /// The same; a refusal fails the test.

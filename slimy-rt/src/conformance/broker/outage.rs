@@ -1,6 +1,9 @@
 //! An engine that is away, and a log that is lost.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -12,7 +15,10 @@ use super::{
     Harness, Node, audience, batch, claimed, publication,
     requests::{ask, asked, asking, marked},
 };
-use crate::broker::{Health, HistoryError, Reply, ReplySink, Request};
+use crate::{
+    NodeId,
+    broker::{Health, HistoryError, Reply, ReplySink, Request},
+};
 
 /// How long an answer is waited for before the request is made again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -219,22 +225,27 @@ async fn lost_log_is_told(harness: Harness) -> Verdict {
     nodes[1].told.wait_for(&early[199]).await?;
     cluster.lose_log().await?;
     held_up.told.open();
-    let late = publication(&nodes[0].id, 201);
-    until("`publish` works on a new log", || async {
-        Ok(in_time(
-            "publish",
-            nodes[0].broker.publish(std::slice::from_ref(&late)),
-        )
-        .await?
-        .is_ok())
+    let everyone = || nodes.iter().chain([&held_up]);
+    // Without a log, a node that comes back later than the first of these is told of those that come then.
+    let last = AtomicU64::new(200);
+    until("every node is told of what comes on a new log", || async {
+        let next = publication(&nodes[0].id, last.load(Relaxed) + 1);
+        let publish = nodes[0].broker.publish(std::slice::from_ref(&next));
+        if in_time("publish", publish).await?.is_err() {
+            return Ok(false);
+        }
+        last.fetch_add(1, Relaxed);
+        let is_late = |(_, number): &(NodeId, u64)| *number > 200;
+        Ok(everyone().all(|node| node.told.ids().iter().any(is_late)))
     })
     .await?;
-    for node in nodes.iter().chain([&held_up]) {
-        node.told.wait_for(&late).await?;
-        let (told, gaps) = (node.told.first_ids().len(), node.told.gaps());
+    let last = last.into_inner();
+    for node in everyone() {
+        node.told.wait_for(&publication(&nodes[0].id, last)).await?;
+        let (told, gaps) = (node.told.first_ids().len() as u64, node.told.gaps());
         ensure!(
-            gaps > 0 || told == 201,
-            "the log was lost; a node was told of {told} of 201 publications, and of no gap"
+            gaps > 0 || told == last,
+            "the log was lost; a node was told of {told} of {last} publications, and of no gap"
         );
     }
     Ok(())
