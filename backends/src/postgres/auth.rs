@@ -22,7 +22,7 @@ use super::{
 use crate::credential;
 
 /// The most tokens that a user has. One more takes the place of the one that would end first.
-pub const MAX_TOKENS_PER_USER: i32 = 1_000;
+pub const MAX_TOKENS_PER_USER: usize = 1_000;
 /// The longest that a token lives: ten years. A longer time counts as this one.
 pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The most bytes of what is kept of a user with each token, as JSON: the names, the picture, the role.
@@ -100,7 +100,7 @@ impl PostgresTokens {
         let issue = issue.bind(name.as_str()).bind(user.id.as_str());
         let issue = issue.bind(profile).bind(micros(life.min(MAX_TOKEN_LIFE)));
         self.postgres
-            .execute(issue.bind(MAX_TOKENS_PER_USER))
+            .execute(issue.bind(MAX_TOKENS_PER_USER as i32))
             .await?;
         Ok(token)
     }

@@ -1,14 +1,18 @@
 //! The Postgres backends keep the traits' contracts, over a real server: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
+#[path = "../both/broker.rs"]
 mod broker;
 mod errors;
 mod log;
 mod metrics;
 mod outage;
+mod own;
+#[path = "../both/sessions.rs"]
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+#[path = "../both/tokens.rs"]
 mod tokens;
 
 use std::ops::Deref;

@@ -1,13 +1,17 @@
 //! The Redis backends keep the traits' contracts, over real servers: bare, and behind `Arc<dyn …>` and `Box<dyn …>`.
 
+#[path = "../both/broker.rs"]
 mod broker;
 mod errors;
 mod log;
 mod metrics;
 mod outage;
+mod own;
+#[path = "../both/sessions.rs"]
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../both/tokens.rs"]
 mod tokens;
 
 use slimy_rt_backends::redis::{Redis, RedisBroker, RedisConfig};

@@ -1,5 +1,6 @@
 //! Between this node and the broker: the queue of publications that wait, their numbers, retry, and what other nodes sent.
 
+mod patience;
 mod requests;
 
 use std::{
@@ -12,11 +13,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use self::requests::Requests;
 pub(crate) use self::requests::for_each;
+use self::{patience::Patience, requests::Requests};
 use super::{Core, lock, stats::Stats};
 use crate::{
     NodeId,
@@ -35,6 +39,10 @@ pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 const MAX_BATCH: usize = 256;
 /// The first and the longest pause between attempts: an engine that is back has what waited within two seconds.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// After how many publications of other nodes it is looked whether clients keep up: what was missed in an outage comes as fast as the engine has it.
+const PACE: usize = 128;
+/// How long one look waits for those who do not.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How many publishing nodes are remembered; the cluster is smaller, but nodes come and go.
 const MAX_ORIGINS: usize = 4_096;
 
@@ -51,6 +59,7 @@ pub(crate) struct Cluster {
     seen: Mutex<HashMap<NodeId, u64>>,
     up: AtomicBool,
     requests: Requests,
+    patience: Mutex<Patience>,
     core: OnceLock<Weak<Core>>,
     stats: Arc<Stats>,
 }
@@ -102,6 +111,7 @@ impl Cluster {
             seen: Mutex::default(),
             up: AtomicBool::new(false),
             requests: Requests::new(),
+            patience: Mutex::default(),
             core: OnceLock::new(),
             stats,
         }
@@ -285,6 +295,16 @@ impl Cluster {
         true
     }
 
+    /// Waits for clients that are behind, as long as there is patience.
+    async fn pace(&self, core: &Core) {
+        // Only then the shards have seen what was said before.
+        tokio::task::yield_now().await;
+        let most = core.config.pending_budget() / 4;
+        while core.is_anyone_behind(most) && lock(&self.patience).spend(PAUSE, Instant::now()) {
+            sleep(PAUSE).await;
+        }
+    }
+
     fn started_at(&self, position: &Position) {
         if let Some(core) = self.core() {
             core.sequencer.advance(position);
@@ -314,7 +334,10 @@ impl Cluster {
 impl BrokerEvents for Cluster {
     async fn publications(&self, batch: &[Delivered]) {
         let Some(core) = self.core() else { return };
-        for (position, publication) in batch {
+        for (at, (position, publication)) in batch.iter().enumerate() {
+            if at % PACE == PACE - 1 {
+                self.pace(&core).await;
+            }
             if !self.is_new(publication) {
                 position.iter().for_each(|at| core.sequencer.advance(at));
             } else if publication.lost > 0 {
@@ -372,7 +395,7 @@ impl Backoff {
 
     async fn pause(&mut self) {
         let jitter = 0.5 + f64::from(random_u32()) / f64::from(u32::MAX) / 2.0;
-        tokio::time::sleep(self.0.mul_f64(jitter)).await;
+        sleep(self.0.mul_f64(jitter)).await;
         self.0 = (self.0 * 2).min(BACKOFF.1);
     }
 }

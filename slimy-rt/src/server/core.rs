@@ -160,6 +160,12 @@ impl Core {
         sessions.values().map(|link| link.pending_bytes()).sum()
     }
 
+    /// Whether more bytes of output wait for some client.
+    pub(crate) fn is_anyone_behind(&self, bytes: usize) -> bool {
+        let sessions = lock(&self.sessions);
+        sessions.values().any(|link| link.pending_bytes() > bytes)
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }

@@ -326,6 +326,7 @@ pub(crate) async fn the_queue_is_full(kind: Kind) {
         if listener.wait_for_message_until(&id, look).await {
             break;
         }
+        assert_eq!(listener.ended(), None, "the listener was thrown out");
         assert!(
             Instant::now() < deadline,
             "what was said after the outage does not come"

@@ -1,4 +1,4 @@
-//! Sessions.
+//! Sessions, in either engine.
 
 use std::sync::{
     Arc,
@@ -9,19 +9,18 @@ use slimy_rt::{
     conformance::session_store::{self, SessionStoreFactory},
     session::SessionStore,
 };
-use slimy_rt_backends::postgres::PostgresSessionStore;
 
-use super::{Engine, holds_but_for};
+use super::{Engine, holds_but_for, own::Store};
 
-/// Makes stores over one server, each with a schema of its own: clauses are checked one after the other.
+/// Makes stores over one server, each with a place of its own: clauses are checked one after the other.
 struct Stores<S> {
     engine: Engine,
     made: AtomicUsize,
-    wrap: fn(PostgresSessionStore) -> S,
+    wrap: fn(Store) -> S,
 }
 
 impl<S> Stores<S> {
-    async fn new(wrap: fn(PostgresSessionStore) -> S) -> Self {
+    async fn new(wrap: fn(Store) -> S) -> Self {
         Self {
             engine: Engine::start().await,
             made: AtomicUsize::new(0),
@@ -31,8 +30,8 @@ impl<S> Stores<S> {
 
     /// A handle on the store that was made last, as another node has it.
     fn latest(&self) -> S {
-        let schema = format!("store_{}", self.made.load(Relaxed));
-        (self.wrap)(PostgresSessionStore::new(&self.engine.client_of(&schema)))
+        let place = format!("store_{}", self.made.load(Relaxed));
+        (self.wrap)(Store::new(&self.engine.client_of(&place)))
     }
 }
 

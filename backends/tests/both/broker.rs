@@ -1,4 +1,4 @@
-//! The broker.
+//! The broker of either engine.
 
 use std::sync::Arc;
 
@@ -6,26 +6,28 @@ use slimy_rt::{
     broker::RoomBroker,
     conformance::broker::{self, BrokerFactory},
 };
-use slimy_rt_backends::postgres::PostgresBroker;
 
-use super::{Engine, holds_but_for};
+use super::{
+    Engine, holds_but_for,
+    own::{EngineBroker, lose_log},
+};
 
 struct Brokers;
 
 impl BrokerFactory for Brokers {
     type Cluster = Engine;
-    type Broker = PostgresBroker;
+    type Broker = EngineBroker;
 
     async fn cluster(&self) -> Engine {
         Engine::start().await
     }
 
-    async fn node(&self, cluster: &Engine) -> Option<PostgresBroker> {
-        Some(PostgresBroker::new(&cluster.client()))
+    async fn node(&self, cluster: &Engine) -> Option<EngineBroker> {
+        Some(EngineBroker::new(&cluster.client()))
     }
 
     async fn lose_log(&self, cluster: &Engine) -> bool {
-        cluster.sql("TRUNCATE slimy_rt.log").await;
+        lose_log(cluster).await;
         true
     }
 
