@@ -30,7 +30,7 @@ use crate::{client::DEADLINE, returning::Memory};
 const OUTGOING: usize = 1024;
 
 /// How often a connection that does not come about is tried again, as the stock client does, and after what time.
-const RETRIES: usize = 3;
+const RETRIES: usize = 40;
 const RETRY: Duration = Duration::from_millis(50);
 
 type Socket = WebSocketStream<TcpStream>;
@@ -170,7 +170,7 @@ impl Chatter {
     /// The same; a refusal fails the test.
     pub async fn enter(&mut self, addr: SocketAddr) -> Entry {
         let entry = self.connect(addr).await;
-        entry.unwrap_or_else(|refusal| panic!("refused: {refusal}"))
+        entry.unwrap_or_else(|refusal| panic!("{addr} refused: {refusal}"))
     }
 
     /// Ends the connection without a word.
