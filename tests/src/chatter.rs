@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures_util::{
@@ -17,7 +16,7 @@ use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -28,10 +27,6 @@ use crate::{client::DEADLINE, returning::Memory};
 
 /// How many packets may wait to be written.
 const OUTGOING: usize = 1024;
-
-/// How often a connection that does not come about is tried again, as the stock client does, and after what time.
-const RETRIES: usize = 40;
-const RETRY: Duration = Duration::from_millis(50);
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -91,6 +86,8 @@ struct Inner {
     /// How often it came in as a new socket.
     sessions: u32,
     entry: Option<Result<Entry, Value>>,
+    /// The number of the connection that counts: one that was cut may still be read for a moment.
+    connection: u64,
     /// Why the connection, or the namespace, ended.
     ended: Option<String>,
 }
@@ -118,22 +115,26 @@ impl Chatter {
     /// Connects, with what it remembers of the connection before. The error is what a refusal says.
     pub async fn connect(&mut self, addr: SocketAddr) -> Result<Entry, Value> {
         self.cut();
-        let mut socket = self.upgrade(addr).await;
-        for _ in 0..RETRIES {
-            if socket.is_ok() {
-                break;
-            }
-            sleep(RETRY).await;
-            socket = self.upgrade(addr).await;
-        }
-        let socket = socket?;
+        let stream = TcpStream::connect(addr).await;
+        let stream = stream.map_err(|error| json!({"message": error.to_string()}))?;
+        stream.set_nodelay(true).expect("sets TCP_NODELAY");
+        // A connection that is dropped is reset.
+        stream.set_zero_linger().expect("sets SO_LINGER");
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
+        let mut request = url.into_client_request().expect("a URL");
+        request.headers_mut().insert("cookie", self.cookie.clone());
+        let upgraded = timeout(DEADLINE, client_async(request, stream)).await;
+        let (socket, _) = upgraded
+            .expect("the server answers")
+            .map_err(|error| json!({"message": error.to_string()}))?;
         let (sink, stream) = socket.split();
         let (packets, outgoing) = mpsc::channel(OUTGOING);
         let mut tasks = JoinSet::new();
         let notes = Arc::clone(&self.notes);
         notes.inner().ended = None;
+        let number = notes.inner().connection;
         tasks.spawn(write(sink, outgoing));
-        tasks.spawn(notes.read(stream, packets.clone()));
+        tasks.spawn(notes.read(number, stream, packets.clone()));
         self.connection = Some(Connection {
             packets,
             _tasks: tasks,
@@ -150,27 +151,10 @@ impl Chatter {
         entry.expect("it was there")
     }
 
-    /// A WebSocket, or why there is none.
-    async fn upgrade(&self, addr: SocketAddr) -> Result<Socket, Value> {
-        let told = |error: &dyn std::error::Error| json!({"message": error.to_string()});
-        let stream = TcpStream::connect(addr).await.map_err(|e| told(&e))?;
-        stream.set_nodelay(true).expect("sets TCP_NODELAY");
-        // A connection that is dropped is reset.
-        stream.set_zero_linger().expect("sets SO_LINGER");
-        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
-        let mut request = url.into_client_request().expect("a URL");
-        request.headers_mut().insert("cookie", self.cookie.clone());
-        let upgraded = timeout(DEADLINE, client_async(request, stream)).await;
-        let (socket, _) = upgraded
-            .expect("the server answers")
-            .map_err(|e| told(&e))?;
-        Ok(socket)
-    }
-
     /// The same; a refusal fails the test.
     pub async fn enter(&mut self, addr: SocketAddr) -> Entry {
         let entry = self.connect(addr).await;
-        entry.unwrap_or_else(|refusal| panic!("{addr} refused: {refusal}"))
+        entry.unwrap_or_else(|refusal| panic!("refused: {refusal}"))
     }
 
     /// Ends the connection without a word.
@@ -179,6 +163,7 @@ impl Chatter {
         let mut inner = self.notes.inner();
         inner.answers.clear();
         inner.entry = None;
+        inner.connection += 1;
     }
 
     /// Sends a chat message.
@@ -308,6 +293,7 @@ impl Notes {
 
     async fn read(
         self: Arc<Self>,
+        number: u64,
         mut stream: SplitStream<Socket>,
         packets: mpsc::Sender<Message>,
     ) {
@@ -324,13 +310,22 @@ impl Notes {
                 let _ = packets.send(Message::text("3")).await;
                 continue;
             }
-            let over = self.inner().note(&text);
+            let over = {
+                let mut inner = self.inner();
+                if inner.connection != number {
+                    return;
+                }
+                inner.note(&text)
+            };
             self.changes.send_modify(|changes| *changes += 1);
             if over {
                 break "disconnected".to_owned();
             }
         };
         let mut inner = self.inner();
+        if inner.connection != number {
+            return;
+        }
         inner.ended = Some(ended.clone());
         inner.answers.clear();
         inner.entry.get_or_insert(Err(json!({"message": ended})));
