@@ -5,7 +5,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 mod changes;
 
 pub use self::changes::{MAX_WAITING_CHANGES, SessionChanges};
-use crate::{GuildId, TokenId, UserId, auth::Role};
+use crate::{GuildId, TokenId, UserId, auth::Role, time::unix_ms};
 
 /// Keeps each user's session: the guilds it belongs to, and what has been revoked.
 ///
@@ -209,10 +209,8 @@ impl Session {
 /// When the store cannot tell, or does not store it.
 pub async fn revoke(store: &dyn SessionStore, user: &UserId) -> Result<Session, SessionError> {
     let mut session = store.load(user).await?.unwrap_or_default();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    session.not_before = session.not_before.max(Some(now.as_secs() + 1));
+    let next_second = unix_ms(SystemTime::now()) / 1000 + 1;
+    session.not_before = session.not_before.max(Some(next_second));
     store.save(user, &session, Expiry::Never).await?;
     Ok(session)
 }

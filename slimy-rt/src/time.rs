@@ -1,5 +1,7 @@
 //! The one form in which the project writes a moment.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// The last millisecond that four digits of a year can say.
 const LAST_MS: u64 = 253_402_300_799_999;
 
@@ -27,6 +29,12 @@ pub(crate) fn timestamp(unix_ms: u64) -> String {
         }
     }
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// A moment in milliseconds of Unix time; one before 1970 counts as its begin.
+pub(crate) fn unix_ms(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The Gregorian date of a day counted from 1970-01-01.

@@ -1,13 +1,13 @@
 //! Whether the server is there: for people, balancers and orchestrators.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Serialize;
 
 use super::{ApiError, ApiState, ErrorCode};
-use crate::time::timestamp;
+use crate::time::{timestamp, unix_ms};
 
 #[derive(Serialize)]
 pub(super) struct Health {
@@ -20,13 +20,10 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn now(state: &ApiState, status: &'static str) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             status,
             uptime: state.inner.started.elapsed().as_secs(),
-            timestamp: timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+            timestamp: timestamp(unix_ms(SystemTime::now())),
             version: state.inner.version.clone(),
         }
     }

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::{
     events::{Ack, Broadcast, Emitter, Namespace, Socket},
     protocol::Arguments,
     session::{Guild, SessionStore},
-    time::timestamp,
+    time::{timestamp, unix_ms},
 };
 
 /// The event's name, in both directions.
@@ -374,13 +374,8 @@ fn new_id() -> MessageId {
 }
 
 fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is no reason to stop talking.
-    let unix_ms = unix.map_or(0, |unix| {
-        u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
-    });
     Now {
         instant: tokio::time::Instant::now().into_std(),
-        unix_ms,
+        unix_ms: unix_ms(SystemTime::now()),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     events::{Answer, Emitter, FromSocket, Namespace, Payload, Rejection, Socket},
     protocol::Arguments,
     session,
-    time::timestamp,
+    time::{timestamp, unix_ms},
 };
 
 /// The most connections that a list has; it says so when there are more.
@@ -44,11 +44,16 @@ pub(super) struct Administrator(pub(super) Socket);
 
 impl FromSocket for Administrator {
     async fn from_socket(socket: &Socket) -> Result<Self, Rejection> {
-        match socket.access().is_admin() {
+        match may_administer(socket) {
             true => Ok(Self(socket.clone())),
             false => Err(Rejection::new("forbidden", "Admins only.")),
         }
     }
+}
+
+/// Whether a socket is that of an administrator, now.
+pub(super) fn may_administer(socket: &Socket) -> bool {
+    socket.access().is_admin()
 }
 
 /// One socket, as administrators see it.
@@ -222,7 +227,6 @@ impl Diagnostics {
     fn describe(&self, socket: &Socket) -> Connection {
         let user = &socket.identity().user;
         let connected_at = socket.connected_at().unwrap_or(UNIX_EPOCH);
-        let ms = connected_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
         rooms.sort_unstable();
         rooms.truncate(MAX_LISTED_ROOMS);
@@ -234,7 +238,7 @@ impl Diagnostics {
             transport: socket.transport().as_str().to_owned(),
             rooms,
             address: socket.handshake().remote_addr().to_string(),
-            connected_at: timestamp(u64::try_from(ms.as_millis()).unwrap_or(u64::MAX)),
+            connected_at: timestamp(unix_ms(connected_at)),
             pending_bytes: socket.pending_bytes(),
             node: self.0.node.clone(),
         }

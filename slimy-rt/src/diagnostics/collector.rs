@@ -1,8 +1,8 @@
 //! Asks the sources, once for all who want to know.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use tokio::time::{Instant, timeout};
 
 use super::figures::merge;
@@ -105,9 +105,12 @@ impl Collected {
 
 async fn ask(sources: &[Arc<dyn MetricsSource>]) -> Collected {
     let answers = sources.iter().map(async |source| {
-        let answer = match timeout(SOURCE_TIMEOUT, source.sample()).await {
-            Ok(Ok(sample)) => return Ok(sample),
-            Ok(Err(error)) => chain(&error),
+        // It is the program's own: a panic in it is its failure, and nobody else's.
+        let sample = AssertUnwindSafe(source.sample()).catch_unwind();
+        let answer = match timeout(SOURCE_TIMEOUT, sample).await {
+            Ok(Ok(Ok(sample))) => return Ok(sample),
+            Ok(Ok(Err(error))) => chain(&error),
+            Ok(Err(_)) => "it panicked".to_owned(),
             Err(_) => format!("no answer within {SOURCE_TIMEOUT:?}"),
         };
         let name = source.name();

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Diagnostics, Running,
-    admin::Administrator,
+    admin::{Administrator, may_administer},
     collector::Collected,
     figures::{
         CpuFigures, Figures, LatencyFigures, Live, LoadFigures, NodeFigures, megabytes,
@@ -41,7 +41,7 @@ const MAX_HISTORY: usize = (HISTORY.as_secs() / SNAPSHOT_INTERVAL.as_secs()) as 
 const NODES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The room of those who follow the figures.
-pub(super) const ROOM: &str = "diag";
+const ROOM: &str = "diag";
 /// By which nodes ask each other for their figures.
 const NODE: &str = "diag:node";
 
@@ -157,7 +157,7 @@ impl Followers {
 
     /// Who has left, or is no administrator any more, follows them no longer; who has come back to the room as the same socket goes on.
     fn look(&mut self, emitter: Option<&Emitter>) {
-        self.0.retain(|_, socket| may_follow(socket));
+        self.0.retain(|_, socket| stays(socket));
         let Some((emitter, room)) = emitter.zip(Room::parse(ROOM).ok()) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Followers {
             return;
         }
         for socket in emitter.to(&room).here() {
-            if may_follow(&socket) {
+            if stays(&socket) {
                 self.0.insert(socket.id().clone(), socket);
             }
         }
@@ -177,18 +177,20 @@ impl Followers {
             Err(error) => return tracing::error!(%error, "figures cannot be sent"),
         };
         // Their rights may have changed since.
-        for socket in self.0.values().filter(|socket| may_follow(socket)) {
+        for socket in self.0.values().filter(|socket| may_administer(socket)) {
             // One that has just left needs nothing.
             let _ = socket.volatile().emit_data(&event);
         }
     }
 }
 
-fn may_follow(socket: &Socket) -> bool {
-    if socket.is_connected() && !socket.access().is_admin() {
+/// Whether a socket goes on following; one that may not leaves the room as well.
+fn stays(socket: &Socket) -> bool {
+    let stays = may_administer(socket);
+    if !stays {
         socket.leave(ROOM);
     }
-    socket.is_connected() && socket.access().is_admin()
+    stays && socket.is_connected()
 }
 
 impl Diagnostics {
@@ -240,7 +242,6 @@ impl Diagnostics {
     async fn complete(&self, running: &Running, collected: &Collected, figures: &mut Figures) {
         let seen = Seen::beside(running.api.server(), collected.degraded.is_empty());
         let (others, subsystems) = tokio::join!(self.other_nodes(running), seen);
-        figures.nodes = vec![self.node(running)];
         figures.nodes.extend(others);
         if let Some(live) = &mut figures.live {
             live.subsystems = Some(subsystems);

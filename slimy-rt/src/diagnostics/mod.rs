@@ -48,7 +48,7 @@ mod tests;
 use std::{
     fmt,
     sync::{Arc, Mutex, OnceLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use axum::{Router, body::Bytes};
@@ -74,10 +74,10 @@ use crate::{
     cached::Cached,
     chat::MessageCount,
     events::{Emitter, Namespace, Rejection},
-    metrics::MetricsSource,
+    metrics::{MetricsSource, Sample},
     server::lock,
     session::SessionStore,
-    time::timestamp,
+    time::{timestamp, unix_ms},
 };
 
 /// For how long figures are told again by default.
@@ -265,14 +265,18 @@ impl Drop for Ends<'_> {
 }
 
 impl Inner {
+    /// How many chat messages there were: a source knows it for all nodes.
+    fn messages(&self, sample: &Sample) -> Option<u64> {
+        let here = || self.messages.as_ref().map(MessageCount::current);
+        sample.chat_messages.or_else(here)
+    }
+
     /// The figures of this node, without those of the others.
     fn figures(&self, api: &ApiState, collected: &Collected) -> Figures {
         let server = api.server();
         let uptime = api.started().elapsed().as_secs();
         let sample = &collected.sample;
-        let messages = sample
-            .chat_messages
-            .or_else(|| self.messages.as_ref().map(MessageCount::current));
+        let messages = self.messages(sample);
         Figures {
             ok: true,
             pid: std::process::id(),
@@ -288,15 +292,9 @@ impl Inner {
             nodes: Vec::new(),
             live: None,
             degraded: collected.degraded.clone(),
-            generated_at: now(),
+            generated_at: timestamp(unix_ms(SystemTime::now())),
         }
     }
-}
-
-/// The present moment, as it is written.
-fn now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    timestamp(u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
 }
 
 impl fmt::Debug for Diagnostics {

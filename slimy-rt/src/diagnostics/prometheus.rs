@@ -2,11 +2,11 @@
 
 use std::fmt::{Display, Write};
 
-use crate::{Latencies, api::ApiState, chat::MessageCount, metrics::Sample, server::Refused};
+use crate::{Latencies, api::ApiState, metrics::Sample, server::Refused};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn text(state: &ApiState, sample: &Sample, messages: Option<&MessageCount>) -> String {
+pub(super) fn text(state: &ApiState, sample: &Sample, messages: Option<u64>) -> String {
     let server = state.server();
     let report = server.report();
     let mut out = Out::default();
@@ -153,9 +153,6 @@ pub(super) fn text(state: &ApiState, sample: &Sample, messages: Option<&MessageC
     );
     out.histogram("slimy_http_request_duration_seconds", &[], &requests.took);
 
-    let messages = sample
-        .chat_messages
-        .or_else(|| messages.map(MessageCount::current));
     if let Some(messages) = messages {
         out.counter(
             "slimy_chat_messages_total",

@@ -176,7 +176,8 @@ impl Diagnostics {
     ) -> Result<Response, ApiError> {
         self.may_read_metrics(&request)?;
         let collected = self.0.collector.collect().await;
-        let text = prometheus::text(&state, &collected.sample, self.0.messages.as_ref());
+        let sample = &collected.sample;
+        let text = prometheus::text(&state, sample, self.0.messages(sample));
         let kind = [(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)];
         Ok((kind, text).into_response())
     }

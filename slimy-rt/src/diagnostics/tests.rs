@@ -41,6 +41,7 @@ struct Source {
     asked: AtomicUsize,
     fails: AtomicBool,
     hangs: AtomicBool,
+    panics: AtomicBool,
 }
 
 #[async_trait]
@@ -53,6 +54,7 @@ impl MetricsSource for Source {
         if self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        assert!(!self.panics.load(Ordering::Relaxed), "its own mistake");
         if self.fails.load(Ordering::Relaxed) {
             return Err(MetricsError::Unavailable("away".into()));
         }
@@ -161,7 +163,7 @@ async fn guilds_are_those_that_one_may_see() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_fails_or_hangs_is_named() {
+async fn a_source_that_fails_hangs_or_panics_is_named() {
     let source = Arc::new(Source::default());
     source.fails.store(true, Ordering::Relaxed);
     let builder = Diagnostics::builder().source(Arc::clone(&source));
@@ -179,6 +181,12 @@ async fn a_source_that_fails_or_hangs_is_named() {
     assert_eq!((status, &figures["degraded"]), (StatusCode::OK, &degraded));
 
     source.hangs.store(false, Ordering::Relaxed);
+    source.panics.store(true, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let (status, figures) = json(get(&router, "/api/diagnostics", MEMBER).await).await;
+    assert_eq!((status, &figures["degraded"]), (StatusCode::OK, &degraded));
+
+    source.panics.store(false, Ordering::Relaxed);
     tokio::time::advance(Duration::from_secs(3)).await;
     let (_, figures) = json(get(&router, "/api/diagnostics", MEMBER).await).await;
     assert_eq!(figures.get("degraded"), None);

@@ -297,6 +297,9 @@ impl Cluster {
 
     /// Waits for clients that are behind, as long as there is patience.
     async fn pace(&self, core: &Core) {
+        if !lock(&self.patience).is_time_to_look(Instant::now()) {
+            return;
+        }
         // Only then the shards have seen what was said before.
         tokio::task::yield_now().await;
         let most = core.config.pending_budget() / 4;

@@ -1,6 +1,7 @@
 //! One connection, one task: it reads, lets the protocol decide, and runs the handlers. What it writes goes to its shard.
 
 mod closing;
+mod entrance;
 mod layer;
 mod polled;
 

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use serde_json::Value;
@@ -30,6 +30,8 @@ use super::{
     of_rank,
     redact::{REDACTED, is_secret, redacted},
 };
+
+use crate::time::unix_ms;
 
 thread_local! {
     /// Whether this thread is sending entries: what that logs would be sent again.
@@ -94,10 +96,9 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for LogLayer {
                 fields.extend(outer);
             }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let metadata = event.metadata();
         self.0.push(Entry {
-            ts: u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
+            ts: unix_ms(SystemTime::now()),
             level: *metadata.level(),
             target: metadata.target(),
             message: message.into(),

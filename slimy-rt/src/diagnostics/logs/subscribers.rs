@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
-use super::{Logs, Wanted, entry::Entry, layer::silently};
+use super::{super::admin::may_administer, Logs, Wanted, entry::Entry, layer::silently};
 use crate::{
     SocketId,
     events::{Rejection, Socket},
@@ -124,7 +124,7 @@ impl Logs {
 
 impl Subscriber {
     fn may_follow(&self) -> bool {
-        self.socket.is_connected() && self.socket.access().is_admin()
+        self.socket.is_connected() && may_administer(&self.socket)
     }
 
     fn send(&mut self, logs: &Logs) {

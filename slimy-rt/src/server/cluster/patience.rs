@@ -9,11 +9,15 @@ const MOST: Duration = Duration::from_secs(5);
 /// And then a sixth of the time: a client that reads slowly all the time must not hold up the others.
 const SHARE: u32 = 6;
 
+/// How often clients are looked at, at most. In that time a node does not deliver what could be too much for one that reads.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Time that may be spent waiting. It comes back by and by.
 #[derive(Debug)]
 pub(super) struct Patience {
     left: Duration,
     at: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl Default for Patience {
@@ -21,11 +25,21 @@ impl Default for Patience {
         Self {
             left: MOST,
             at: None,
+            looked: None,
         }
     }
 }
 
 impl Patience {
+    /// Whether the last look at the clients, which are many, was long enough ago.
+    pub(super) fn is_time_to_look(&mut self, now: Instant) -> bool {
+        let is_time = self.looked.is_none_or(|at| now - at >= LOOK);
+        if is_time {
+            self.looked = Some(now);
+        }
+        is_time
+    }
+
     /// Whether that much is left, which is spent then.
     pub(super) fn spend(&mut self, time: Duration, now: Instant) -> bool {
         let since = self.at.replace(now).map_or(Duration::ZERO, |at| now - at);

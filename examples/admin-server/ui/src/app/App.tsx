@@ -1,5 +1,5 @@
 import { Component, lazy, Suspense, type ReactNode } from "react";
-import { ErrorState, Loading } from "../shared/ui";
+import { ErrorState, Loading } from "../common/ui";
 import "./app.css";
 import { usePathname } from "./router";
 import { Shell } from "./Shell";

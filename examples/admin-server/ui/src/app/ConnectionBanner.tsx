@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
-import { secondsUntil } from "../shared/backoff";
-import type { ConnectionState } from "../shared/connection";
-import { connect } from "../shared/socket";
-import { useNow } from "../shared/useNow";
-import { Button } from "../shared/ui";
+import { secondsUntil } from "../common/backoff";
+import type { ConnectionState } from "../common/connection";
+import { connect } from "../common/socket";
+import { useNow } from "../common/useNow";
+import { Button } from "../common/ui";
 import { bannerText } from "./banner";
 import { loginPath } from "./paths";
 

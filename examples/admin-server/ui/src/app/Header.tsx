@@ -1,8 +1,8 @@
 import { useState } from "react";
 import { forgetDrafts } from "../chat/drafts";
-import { post } from "../shared/api";
-import { displayName, type Me } from "../shared/me";
-import { Badge, Button } from "../shared/ui";
+import { post } from "../common/api";
+import { displayName, type Me } from "../common/me";
+import { Badge, Button } from "../common/ui";
 import icon from "./icon.svg";
 import { Link } from "./router";
 import { ROUTES, type Route } from "./routes";

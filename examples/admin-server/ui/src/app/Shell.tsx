@@ -1,8 +1,8 @@
 import { Suspense, useEffect } from "react";
 import { startFeed, useUnreadTotal } from "../chat/feed";
-import { connect, useConnection } from "../shared/socket";
-import { useMeState, type Me } from "../shared/me";
-import { EmptyState, ErrorState, Loading } from "../shared/ui";
+import { connect, useConnection } from "../common/socket";
+import { useMeState, type Me } from "../common/me";
+import { EmptyState, ErrorState, Loading } from "../common/ui";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { loginPath } from "./paths";

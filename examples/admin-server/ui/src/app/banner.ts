@@ -1,4 +1,4 @@
-import type { ConnectionState } from "../shared/connection";
+import type { ConnectionState } from "../common/connection";
 
 /** What the banner says; nothing when all is well. The countdown stands beside it: it is not announced each second. */
 export function bannerText({ status, reason }: Pick<ConnectionState, "status" | "reason">): string | undefined {

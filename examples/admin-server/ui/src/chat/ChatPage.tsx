@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "react";
-import { useMe, type Me } from "../shared/me";
-import { useConnection } from "../shared/socket";
-import { EmptyState, Loading } from "../shared/ui";
+import { useMe, type Me } from "../common/me";
+import { useConnection } from "../common/socket";
+import { EmptyState, Loading } from "../common/ui";
 import { Announcer } from "./Announcer";
 import "./chat.css";
 import { Composer } from "./Composer";

@@ -1,6 +1,6 @@
 import { useId, useState, type FormEvent, type KeyboardEvent, type RefObject } from "react";
-import type { Me } from "../shared/me";
-import { Button } from "../shared/ui";
+import type { Me } from "../common/me";
+import { Button } from "../common/ui";
 import { charactersLeft, cleaned, isCounted, problemOf } from "./compose";
 import { loadDraft, saveDraft } from "./drafts";
 import { send } from "./feed";

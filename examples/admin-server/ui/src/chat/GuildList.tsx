@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { Badge } from "../shared/ui";
+import { Badge } from "../common/ui";
 import { chat } from "./feed";
 import type { ChatView } from "./store";
 

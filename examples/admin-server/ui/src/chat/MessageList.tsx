@@ -1,6 +1,6 @@
 import { useEffect, useMemo } from "react";
-import { formatDay } from "../shared/format";
-import { Button, EmptyState } from "../shared/ui";
+import { formatDay } from "../common/format";
+import { Button, EmptyState } from "../common/ui";
 import { chat } from "./feed";
 import { rowsOf, type Row } from "./grouping";
 import { MessageRow } from "./MessageRow";

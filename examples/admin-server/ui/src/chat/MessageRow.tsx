@@ -1,8 +1,8 @@
 import { memo, type CSSProperties } from "react";
-import { secondsUntil } from "../shared/backoff";
-import { formatMoment, formatTime } from "../shared/format";
-import { useNow } from "../shared/useNow";
-import { Badge, Button } from "../shared/ui";
+import { secondsUntil } from "../common/backoff";
+import { formatMoment, formatTime } from "../common/format";
+import { useNow } from "../common/useNow";
+import { Badge, Button } from "../common/ui";
 import { readable } from "./colour";
 import { chat, retry } from "./feed";
 import type { Failure, MessageItem } from "./room";

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
-import type { Me } from "../shared/me";
-import { request, RequestError, socket } from "../shared/socket";
+import type { Me } from "../common/me";
+import { request, RequestError, socket } from "../common/socket";
 import { authorOf, newMessageId, readMessage } from "./message";
 import { ChatStore, type ChatView } from "./store";
 

@@ -1,4 +1,4 @@
-import { displayName, type Me } from "../shared/me";
+import { displayName, type Me } from "../common/me";
 
 /** Who wrote a message, as the server says it. */
 export interface Author {

@@ -1,6 +1,6 @@
 import { useState } from "react";
-import { useMe } from "../shared/me";
-import { Button, Dialog } from "../shared/ui";
+import { useMe } from "../common/me";
+import { Button, Dialog } from "../common/ui";
 import { actionTexts, perform, type Action } from "./actions";
 
 interface Props {

@@ -1,5 +1,5 @@
-import { useMe } from "../shared/me";
-import { EmptyState, Loading } from "../shared/ui";
+import { useMe } from "../common/me";
+import { EmptyState, Loading } from "../common/ui";
 import "./connections.css";
 import { ConnectionsScreen } from "./ConnectionsScreen";
 

@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "react";
-import { count } from "../diagnostics/figures";
+import { count } from "../common/figures";
 import { useSeconds } from "../diagnostics/useSeconds";
-import { RequestError, socket } from "../shared/socket";
-import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
+import { RequestError, socket } from "../common/socket";
+import { Button, EmptyState, ErrorState, Loading } from "../common/ui";
 import type { Action } from "./actions";
 import { ConfirmAction } from "./ConfirmAction";
 import { ConnectionsTable } from "./ConnectionsTable";

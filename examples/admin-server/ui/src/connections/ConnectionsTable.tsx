@@ -1,5 +1,5 @@
-import { bytesText } from "../diagnostics/figures";
-import { Badge, Button } from "../shared/ui";
+import { bytesText } from "../common/figures";
+import { Badge, Button } from "../common/ui";
 import type { Action } from "./actions";
 import { age, roomSummary, type Column, type Connection, type Order } from "./rows";
 

@@ -1,5 +1,5 @@
-import { count } from "../diagnostics/figures";
-import { Button } from "../shared/ui";
+import { count } from "../common/figures";
+import { Button } from "../common/ui";
 import type { Page } from "./rows";
 
 export function Pager({ page: { page, pages, from, to }, total, onPage }: { page: Page<unknown>; total: number; onPage: (page: number) => void }) {

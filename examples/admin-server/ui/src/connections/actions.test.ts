@@ -3,7 +3,7 @@ import { actionTexts, perform } from "./actions";
 import { readListing } from "./rows";
 
 const request = vi.hoisted(() => vi.fn(() => Promise.resolve({ ok: true })));
-vi.mock("../shared/socket", () => ({ request }));
+vi.mock("../common/socket", () => ({ request }));
 
 const [connection] = readListing({ connections: [{ socketId: "s1", userId: "u1", name: "Alice", address: "127.0.0.1:5" }] }).connections;
 

@@ -1,4 +1,4 @@
-import { request } from "../shared/socket";
+import { request } from "../common/socket";
 import type { Connection } from "./rows";
 
 export type ActionName = "disconnect" | "revoke";

@@ -1,5 +1,5 @@
-import { fields, list, number, text } from "../diagnostics/read";
-import { UNKNOWN } from "../shared/format";
+import { fields, list, number, text } from "../common/read";
+import { UNKNOWN } from "../common/format";
 
 export interface Connection {
   socketId: string;

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 import useSWR from "swr";
-import { request, useConnection } from "../shared/socket";
+import { request, useConnection } from "../common/socket";
 import { merged, readListing, searchWord, type Listing } from "./rows";
 
 const EVERY_MS = 5000;

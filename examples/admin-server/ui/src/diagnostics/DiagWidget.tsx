@@ -1,10 +1,10 @@
 import useSWR from "swr";
-import { getJson } from "../shared/api";
-import { formatDuration, UNKNOWN } from "../shared/format";
-import { useMe } from "../shared/me";
-import { EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
+import { getJson } from "../common/api";
+import { formatDuration, UNKNOWN } from "../common/format";
+import { useMe } from "../common/me";
+import { EmptyState, ErrorState, Loading, Panel } from "../common/ui";
 import { busiest, readDiag } from "./diag";
-import { count, megabytes } from "./figures";
+import { count, megabytes } from "../common/figures";
 import { Facts } from "./Facts";
 
 const EVERY_MS = 60_000;

@@ -1,9 +1,9 @@
 import useSWR from "swr";
-import { getJson } from "../shared/api";
-import { UNKNOWN } from "../shared/format";
-import { ErrorState, Loading, Panel } from "../shared/ui";
+import { getJson } from "../common/api";
+import { UNKNOWN } from "../common/format";
+import { ErrorState, Loading, Panel } from "../common/ui";
 import { Facts } from "./Facts";
-import { count, decimals, megabytes } from "./figures";
+import { count, decimals, megabytes } from "../common/figures";
 import { readSnapshot, type Snapshot } from "./snapshot";
 
 const EVERY_MS = 30_000;

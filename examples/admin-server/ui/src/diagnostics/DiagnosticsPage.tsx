@@ -1,4 +1,4 @@
-import { useMe } from "../shared/me";
+import { useMe } from "../common/me";
 import { DiagnosticsCard } from "./DiagnosticsCard";
 import "./diagnostics.css";
 import { DiagWidget } from "./DiagWidget";

@@ -1,6 +1,6 @@
 import { lazy, Suspense } from "react";
-import { Badge, EmptyState, ErrorState, Loading, Panel } from "../shared/ui";
-import { RequestError } from "../shared/socket";
+import { Badge, EmptyState, ErrorState, Loading, Panel } from "../common/ui";
+import { RequestError } from "../common/socket";
 import { CHARTS } from "./chartKinds";
 import { Nodes, Subsystems } from "./Nodes";
 import { Tiles } from "./Tiles";

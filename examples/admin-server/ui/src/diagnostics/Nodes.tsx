@@ -1,6 +1,6 @@
-import { formatDuration, UNKNOWN } from "../shared/format";
-import { Badge } from "../shared/ui";
-import { count, megabytes } from "./figures";
+import { formatDuration, UNKNOWN } from "../common/format";
+import { Badge } from "../common/ui";
+import { count, megabytes } from "../common/figures";
 import type { ServerNode, Subsystem } from "./snapshot";
 
 export function Subsystems({ subsystems }: { subsystems: readonly Subsystem[] }) {

@@ -1,5 +1,5 @@
-import { UNKNOWN } from "../shared/format";
-import { decimals, type Digits } from "./figures";
+import { UNKNOWN } from "../common/format";
+import { decimals, type Digits } from "../common/figures";
 import type { History } from "./history";
 import { gauge, plot, rate, type Plot, type Reader, type Series } from "./rates";
 

@@ -1,4 +1,4 @@
-import { fields, number } from "./read";
+import { fields, number } from "../common/read";
 
 /** The answer of `/api/diag`. */
 export interface Diag {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { CHARTS, chartPlot, description, reading } from "./chartKinds";
-import { bytesText, count, decimals, megabytes, signed } from "./figures";
+import { bytesText, count, decimals, megabytes, signed } from "../common/figures";
 import { freshness } from "./freshness";
 import { readSnapshot } from "./snapshot";
 import { at } from "./testing";

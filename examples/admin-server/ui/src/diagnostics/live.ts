@@ -1,5 +1,5 @@
 import { append, rejoin, type History } from "./history";
-import { fields, list } from "./read";
+import { fields, list } from "../common/read";
 import { readSnapshot } from "./snapshot";
 
 /** What came by `diag:snapshot`, and when. */

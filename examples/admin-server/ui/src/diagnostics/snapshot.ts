@@ -1,4 +1,4 @@
-import { fields, list, number, text } from "./read";
+import { fields, list, number, text } from "../common/read";
 
 /** One of the server's nodes, as its peers see it. */
 export interface ServerNode {

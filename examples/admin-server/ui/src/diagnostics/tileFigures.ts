@@ -1,5 +1,5 @@
-import { UNKNOWN } from "../shared/format";
-import { bytes, decimals, signed, type Digits, type Measure } from "./figures";
+import { UNKNOWN } from "../common/format";
+import { bytes, decimals, signed, type Digits, type Measure } from "../common/figures";
 import type { History } from "./history";
 import { changeOverMinute, gauge, last, MINUTE_MS, rate, scaled, type Series } from "./rates";
 

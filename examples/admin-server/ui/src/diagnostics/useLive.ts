@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { request, socket, useConnection } from "../shared/socket";
+import { request, socket, useConnection } from "../common/socket";
 import { freshness, type Freshness } from "./freshness";
 import { useSeconds } from "./useSeconds";
 import { NOTHING, withAnswer, withSnapshot, type Live } from "./live";

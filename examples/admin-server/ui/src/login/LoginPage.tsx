@@ -1,8 +1,8 @@
 import { useEffect, useState } from "react";
 import icon from "../app/icon.svg";
 import { safeReturnTo } from "../app/paths";
-import { ApiError, post } from "../shared/api";
-import { Button } from "../shared/ui";
+import { ApiError, post } from "../common/api";
+import { Button } from "../common/ui";
 import { DEMO_USERS, isDemo } from "./demo";
 import "./login.css";
 

@@ -1,5 +1,5 @@
 import { memo, useLayoutEffect, useRef } from "react";
-import { UNKNOWN } from "../shared/format";
+import { UNKNOWN } from "../common/format";
 import { details, inline, oneLine, type LogEntry } from "./entry";
 import { highlight } from "./filter";
 

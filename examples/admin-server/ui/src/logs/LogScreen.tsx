@@ -1,7 +1,7 @@
 import { useCallback, useRef, useState } from "react";
-import { RequestError } from "../shared/socket";
-import { Button, EmptyState, ErrorState, Loading } from "../shared/ui";
-import { count } from "../diagnostics/figures";
+import { RequestError } from "../common/socket";
+import { Button, EmptyState, ErrorState, Loading } from "../common/ui";
+import { count } from "../common/figures";
 import { asText, type LogEntry } from "./entry";
 import { copyText, downloadEntries } from "./export";
 import { FilterBar } from "./FilterBar";

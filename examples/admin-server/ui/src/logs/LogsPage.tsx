@@ -1,5 +1,5 @@
-import { useMe } from "../shared/me";
-import { EmptyState, Loading } from "../shared/ui";
+import { useMe } from "../common/me";
+import { EmptyState, Loading } from "../common/ui";
 import "./logs.css";
 import { LogScreen } from "./LogScreen";
 

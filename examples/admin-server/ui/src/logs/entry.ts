@@ -1,4 +1,4 @@
-import { fields, list, number, text, type Fields } from "../diagnostics/read";
+import { fields, list, number, text, type Fields } from "../common/read";
 
 export const LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
 export type Level = (typeof LEVELS)[number];

@@ -1,5 +1,5 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { request, socket, useConnection } from "../shared/socket";
+import { request, socket, useConnection } from "../common/socket";
 import { readBatch, type LogBatch } from "./entry";
 import { matcher, subscription, type LogFilter } from "./filter";
 import { LogStore, type LogView } from "./store";

@@ -1,4 +1,4 @@
-import { UNKNOWN } from "../shared/format";
+import { UNKNOWN } from "./format";
 
 /** A figure to write. What is not known becomes a dash, never NaN and never a zero. */
 type Figure = number | null | undefined;
