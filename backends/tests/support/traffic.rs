@@ -16,6 +16,9 @@ use super::{
     node::{Node, to_room},
 };
 
+/// How many it publishes at once.
+pub(crate) const BATCH: usize = 4;
+
 /// A node that publishes all the time, as a server does: in order, and again what could not be said to be there.
 pub(crate) struct Traffic {
     node: Arc<Node>,
@@ -30,7 +33,7 @@ impl Traffic {
         let task = tokio::spawn(async move {
             let mut all = Vec::new();
             while !stopped.load(Relaxed) {
-                let batch: Vec<_> = (0..4)
+                let batch: Vec<_> = (0..BATCH)
                     .map(|_| publishing.publication(to_room("room", "hello")))
                     .collect();
                 while let Err(error) = publishing.broker.publish(&batch).await {
