@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use slimy_rt::NodeId;
 
-/// The first and the longest pause: an engine that is back is found within a second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The first and the longest pause: an engine that is back is found within half a second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 #[derive(Debug)]
 pub(crate) struct Backoff(Duration);

@@ -38,7 +38,7 @@ pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// How many publications go to the broker at once.
 const MAX_BATCH: usize = 256;
 /// The first and the longest pause between attempts: an engine that is back has what waited within two seconds.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// After how many publications of other nodes it is looked whether clients keep up: what was missed in an outage comes as fast as the engine has it.
 const PACE: usize = 128;
 /// How long one look waits for those who do not.

@@ -118,6 +118,8 @@ describe("the log", () => {
     await admin.page.getByText("No lines").waitFor();
     await admin.page.getByLabel("Level").selectOption("error");
     await eventually(() => new URL(admin.page.url()).searchParams.get("level") === "error", "the level in the address");
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    assert.equal(new URL(admin.page.url()).searchParams.get("level"), "error", "the way to where we are leads nowhere else");
     admin.assertQuiet();
   });
 

@@ -14,12 +14,12 @@ export function navigate(to: string, { replace = false } = {}): void {
   window.scrollTo(0, 0);
 }
 
-/** A link within the page; what a browser does with other clicks it still does. */
+/** A link within the page; what a browser does with other clicks it still does. One to where we are changes nothing: a screen may keep its state in the address. */
 export function Link({ href = "/", ...rest }: ComponentProps<"a">) {
   const follow = (event: MouseEvent): void => {
     if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    navigate(href);
+    if (href !== location.pathname) navigate(href);
   };
   return <a href={href} {...rest} onClick={follow} />;
 }

@@ -8,6 +8,8 @@ const AXIS_WIDTH = 52;
 const LEAST_SEC = 120;
 /** Pixels between two times on the axis. */
 const TIME_SPACE = 72;
+/** Seconds between two times on the axis: whole minutes, since that is what is written there. */
+const TIME_STEPS = [60, 120, 300, 600];
 
 const timeFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
@@ -46,7 +48,13 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
     },
     scales: { x: { time: true, range: known }, y: { range: fromZero } },
     axes: [
-      { ...axis, space: TIME_SPACE, size: 26, values: (_, times) => times.map((time) => timeFormat.format(time * 1000)) },
+      {
+        ...axis,
+        space: TIME_SPACE,
+        incrs: TIME_STEPS,
+        size: 26,
+        values: (_, times) => times.map((time) => timeFormat.format(time * 1000)),
+      },
       { ...axis, size: AXIS_WIDTH, space: 32, values: (_, values) => values.map((value) => short.format(value)) },
     ],
     series: [
