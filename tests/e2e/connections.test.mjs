@@ -9,7 +9,7 @@ import { nested, now, sign } from "./lib/jwt.mjs";
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const FORBIDDEN = { error: "Admins only.", code: "forbidden" };
 const EFFECT_MS = 2_000;
-const KEYS = ["address", "connectedAt", "name", "node", "pendingBytes", "role", "rooms", "socketId", "transport", "userId"];
+const KEYS = ["address", "connectedAt", "name", "node", "pendingBytes", "role", "roomCount", "rooms", "socketId", "transport", "userId"];
 const sessions = {
   alice: IN_GUILD,
   bob: IN_GUILD,
@@ -70,8 +70,9 @@ describe("connections", { concurrency: true }, () => {
         assert.ok(Number.isSafeInteger(connection.pendingBytes) && connection.pendingBytes >= 0);
         assert.equal(connection.transport, "websocket");
       }
-      const { role, name, rooms } = of(found, both);
-      assert.deepEqual({ role, name, rooms: rooms.sort() }, { role: "club", name: "Both", rooms: [`guild:${GUILD}`, `guild:${OTHER}`] });
+      const { role, name, rooms, roomCount } = of(found, both);
+      const told = { role, name, rooms: rooms.sort(), roomCount };
+      assert.deepEqual(told, { role: "club", name: "Both", rooms: [`guild:${GUILD}`, `guild:${OTHER}`], roomCount: 2 });
       assert.deepEqual(of(found, root).rooms, ["admins"]);
       assert.equal(of(found, root).role, "admin");
       assert.equal(new Set(found.map(({ node }) => node)).size, 1);
@@ -140,6 +141,17 @@ describe("connections", { concurrency: true }, () => {
       ];
       for (const [text, expected] of cases) assert.deepEqual(users(await list(root, { text })), expected, text);
       assert.ok(of(await list(root, { text: "carol" }), carol));
+    });
+
+    it("names a hundred rooms, says how many there are, and finds every one", async (t) => {
+      const guilds = Array.from({ length: 150 }, (_, i) => ({ id: `${1_000 + i}` }));
+      const crowded = await Admin.start({ sessions: { many: { guilds } } });
+      t.after(() => crowded.stop());
+      const admin = await crowded.connect("root", "admin");
+      const many = await crowded.connect("many");
+      const { rooms, roomCount } = of(await list(admin), many);
+      assert.deepEqual([rooms.length, roomCount], [100, 150]);
+      assert.deepEqual(users(await list(admin, { text: "guild:1149" })), ["many"]);
     });
 
     it("works without a payload", async () => {

@@ -29,6 +29,21 @@ describe("the page", () => {
     assert.match(headers["x-request-id"], /^[\x21-\x7e]{1,128}$/);
   });
 
+  it("says to people that they are lost, and to programs that there is no such route", async () => {
+    const get = (path, accept) => request(`${server.url}${path}`, { headers: { accept } });
+    for (const path of ["/nosuch", "/logs/", "/chat/deeper"]) {
+      const page = await get(path, "text/html,application/xhtml+xml,*/*;q=0.8");
+      assert.equal(page.status, 404, path);
+      assert.match(page.headers["content-type"], /^text\/html/);
+      assert.match(page.headers["content-security-policy"], /default-src 'none'/);
+    }
+    for (const [path, accept] of [["/nosuch", "*/*"], ["/nosuch", "text/html;q=0"], ["/api/nosuch", "text/html"]]) {
+      const { status, body } = await get(path, accept);
+      assert.equal(status, 404);
+      assert.equal(JSON.parse(body).error.message, `Route GET ${path} not found`);
+    }
+  });
+
   it("is where the login redirect leads", async () => {
     const { status, headers } = await request(`${server.url}/api/auth/login`);
     assert.equal(status, 302);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Admin, GUILD, IN_GUILD } from "./lib/admin.mjs";
 import { Queue, eventually, pause } from "./lib/deadline.mjs";
+import { request } from "./lib/http.mjs";
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const FORBIDDEN = { error: "Admins only.", code: "forbidden" };
@@ -79,6 +80,18 @@ describe("live figures", { concurrency: true }, () => {
       assert.equal(now.chat.messages - before.chat.messages, 3);
       assert.ok(now.connections.total > before.connections.total);
       assert.equal(now.nodes[0].connections, now.connections.current);
+    });
+
+    it("tells how long the requests of the last ten seconds took, and nothing when there were none", async (t) => {
+      const fresh = await started();
+      t.after(() => fresh.stop());
+      const { snapshots } = await subscribe(await fresh.connect("root", "admin"));
+      assert.ok(!("requestP95Ms" in (await snapshots.next())[0].latency), "there was none");
+      await request(`${fresh.url}/api/health`);
+      const [{ latency }] = await snapshots.next();
+      assert.ok(latency.requestP95Ms > 0 && latency.requestP95Ms < 5_000, JSON.stringify(latency));
+      for (let i = 0; i < 6; i += 1) await snapshots.next();
+      assert.ok(!("requestP95Ms" in (await snapshots.next())[0].latency), "that was a while ago");
     });
 
     it("the snapshot of the answer agrees with itself", async (t) => {

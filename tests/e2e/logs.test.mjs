@@ -277,18 +277,27 @@ describe("the log", { concurrency: true }, () => {
 
     it("a text is found in any case, in message and fields", async (t) => {
       const server = await stopped(t, { sessions: { ...sessions, marvin: IN_GUILD } });
-      const wanted = ["CONNECTED", "mArViN", "127.0.0.1", "nothing has this"];
-      const [message, user, address, none] = await Promise.all(wanted.map((text) => Follower.start(server, { text, backlog: 0 })));
+      const wanted = ["CONNECTED", "mArViN", "127.0.0.1", "user=marvin", "nothing has this"];
+      const [message, user, address, field, none] = await Promise.all(wanted.map((text) => Follower.start(server, { text, backlog: 0 })));
       await server.connect("marvin");
       await server.connect("alice");
       await message.find(about("connected", "alice"));
       await user.find(about("connected", "marvin"));
       await address.find(about("connected", "alice"));
+      await field.find(about("connected", "marvin"));
       await pause(300);
-      assert.ok(!user.entries.some(({ userId }) => userId === "alice"));
+      for (const { entries } of [user, field]) assert.ok(!entries.some(({ userId }) => userId === "alice"));
       assert.deepEqual(none.entries, []);
       const { entries } = await none.client.ask("logs:subscribe", { level: "info", text: "MARVIN" });
       assert.ok(entries.length > 0 && entries.every((entry) => JSON.stringify(entry).includes("marvin")), "the backlog too");
+    });
+
+    it("what a client chose neither begins a line of the program's own log nor commands a terminal", async (t) => {
+      const server = await stopped(t);
+      const forger = "x\nERROR a lie\u001b[31m";
+      await server.connect(sign(nested({ id: forger, role: "admin" }), SECRET));
+      await eventually(() => server.program.stderr.includes(String.raw`user=x\nERROR a lie\u{1b}[31m`), "the line");
+      assert.ok(!server.program.stderr.includes("\u001b") && !/^ERROR a lie/m.test(server.program.stderr));
     });
 
     it("a text is no pattern", async (t) => {

@@ -9,6 +9,8 @@ import { post, request } from "./lib/http.mjs";
 /** Objects whose keys are data: each has values of one shape, or of none that a page could fix. */
 const MAPS = new Set(["statusCodes", "byGuild"]);
 const FREE = new Set(["fields"]);
+/** Keys that are left out when there is nothing to tell. */
+const OPTIONAL = new Set(["requestP95Ms"]);
 
 /** Where `actual` has another shape than `example`: other keys or other types; of arrays the first elements count. */
 function difference(actual, example, path = "") {
@@ -22,9 +24,9 @@ function difference(actual, example, path = "") {
   const name = path.split(".").at(-1);
   if (FREE.has(name)) return undefined;
   if (MAPS.has(name)) return difference(Object.values(actual), Object.values(example), path);
-  const keys = (value) => Object.keys(value).sort().join(", ");
+  const keys = (value) => Object.keys(value).filter((key) => !OPTIONAL.has(key)).sort().join(", ");
   if (keys(actual) !== keys(example)) return `${path || "it"} has the keys ${keys(actual)}, and ${keys(example)} on the page`;
-  for (const key of Object.keys(example)) {
+  for (const key of Object.keys(example).filter((key) => key in actual)) {
     const found = difference(actual[key], example[key], path === "" ? key : `${path}.${key}`);
     if (found) return found;
   }

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod engines;
 mod failure;
+mod logging;
 mod monitor;
 mod pages;
 mod reload;
@@ -20,9 +21,7 @@ mod values;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
-use slimy_rt::diagnostics::Logs;
 use tracing::Level;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
     config::{Cli, Command},
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Failure> {
     let matches = config::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let logs = log(match cli.command {
+    let logs = logging::start(match cli.command {
         Some(_) => Level::WARN,
         None => Level::INFO,
     });
@@ -53,21 +52,4 @@ fn start() -> Result<(), Failure> {
         Some(Command::Sessions(sessions)) => commands::sessions(sessions, &cli.serve.backends),
         None => run::run(Settings::new(cli.login, cli.serve)?, logs),
     }
-}
-
-/// Logs this level and what is graver to stderr, unless `RUST_LOG` says otherwise; and gives what administrators can follow.
-fn log(level: Level) -> Logs {
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    let stderr = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .with_filter(filter);
-    let logs = Logs::new();
-    tracing_subscriber::registry()
-        .with(stderr)
-        .with(logs.layer())
-        .init();
-    logs
 }

@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use slimy_rt::api::ApiError;
 
 // FILES, and MISSING: why there are none.
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
@@ -48,16 +49,26 @@ struct File {
 /// The page and its files. `demo`: whether it offers the demo's users.
 pub(crate) fn routes(demo: bool) -> Router {
     let html = index(FILES, MISSING, demo);
-    let page = get(move || async move {
-        let mut response = typed("text/html; charset=utf-8", html);
+    let page = move || {
+        let mut response = typed("text/html; charset=utf-8", html.clone());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
         response
-    });
+    };
+    let strange = page.clone();
+    let nothing = move |method: Method, uri: Uri, headers: HeaderMap| async move {
+        // Whoever follows a wrong link wants to read that it is one, and find the way back.
+        match is_for_people(&uri, &headers) {
+            true => (StatusCode::NOT_FOUND, strange()).into_response(),
+            false => ApiError::no_route(&method, &uri).into_response(),
+        }
+    };
     let pages = PAGES.into_iter();
     let router = pages.fold(Router::new(), |router, path| {
-        router.route(path, page.clone())
+        let page = page.clone();
+        router.route(path, get(|| async move { page() }))
     });
+    let router = router.route("/{*path}", get(nothing));
     let files = FILES
         .iter()
         .filter(|file| file.path != INDEX && !file.path.ends_with(GZIP));
@@ -97,14 +108,31 @@ fn serve(file: &File, asked: &HeaderMap) -> Response {
     response
 }
 
+/// Whether a browser goes to that address, and no program asks.
+fn is_for_people(uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_for_programs = ["/api/", "/socket.io/"]
+        .into_iter()
+        .any(|prefix| uri.path().starts_with(prefix));
+    !is_for_programs && names(headers, header::ACCEPT, "text/html")
+}
+
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut codings = values
+    names(headers, header::ACCEPT_ENCODING, "gzip")
+}
+
+/// Whether a header such as `Accept` has that very value, with a weight above zero.
+fn names(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
+    let values = headers.get_all(name).into_iter();
+    let mut values = values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
-    codings.any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0")
+    values.any(|value| {
+        let mut parts = value.split(';').map(str::trim);
+        let is_it = parts
+            .next()
+            .is_some_and(|value| value.eq_ignore_ascii_case(wanted));
+        let mut weights = parts.filter_map(|part| part.strip_prefix("q="));
+        is_it && weights.all(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0))
     })
 }
 
@@ -158,7 +186,23 @@ mod tests {
             takes_gzip(&headers)
         };
         assert!(takes("gzip") && takes("br, GZIP;q=0.5") && takes("deflate,gzip, br"));
-        assert!(!takes("") && !takes("br") && !takes("gzip;q=0") && !takes("x-gzip"));
+        assert!(!takes("") && !takes("br") && !takes("x-gzip"));
+        assert!(!takes("gzip;q=0") && !takes("gzip; q=0.000") && !takes("gzip;q=none"));
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn people_who_are_lost_get_a_page_and_programs_an_error() {
+        let is_for_people = |path: &'static str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            is_for_people(&Uri::from_static(path), &headers)
+        };
+        assert!(is_for_people(
+            "/nosuch",
+            "text/html,application/xml;q=0.9,*/*;q=0.8"
+        ));
+        assert!(!is_for_people("/nosuch", "*/*") && !is_for_people("/nosuch", "application/json"));
+        assert!(!is_for_people("/api/nosuch", "text/html"));
     }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{Method, StatusCode, Uri};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -73,6 +73,13 @@ impl ApiError {
             body: None,
             source: None,
         }
+    }
+
+    /// No route has this path and method: `Route GET /x not found`.
+    #[must_use]
+    pub fn no_route(method: &Method, uri: &Uri) -> Self {
+        let message = format!("Route {method} {} not found", uri.path());
+        Self::new(ErrorCode::NotFound, message)
     }
 
     /// The server's own mistake: the client learns nothing of it, the log everything.

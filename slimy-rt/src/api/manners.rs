@@ -79,8 +79,7 @@ pub fn manners(routes: Router, state: &ApiState) -> Router {
 }
 
 async fn not_found(method: Method, uri: Uri) -> ApiError {
-    let message = format!("Route {method} {} not found", uri.path());
-    ApiError::new(ErrorCode::NotFound, message)
+    ApiError::no_route(&method, &uri)
 }
 
 async fn answer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {

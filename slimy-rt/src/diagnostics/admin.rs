@@ -66,6 +66,8 @@ struct Connection {
     role: Role,
     transport: String,
     rooms: Vec<String>,
+    /// How many there are; the list may be shorter.
+    room_count: usize,
     address: String,
     connected_at: String,
     pending_bytes: usize,
@@ -228,6 +230,7 @@ impl Diagnostics {
         let user = &socket.identity().user;
         let connected_at = socket.connected_at().unwrap_or(UNIX_EPOCH);
         let mut rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+        let room_count = rooms.len();
         rooms.sort_unstable();
         rooms.truncate(MAX_LISTED_ROOMS);
         Connection {
@@ -237,6 +240,7 @@ impl Diagnostics {
             role: socket.access().role,
             transport: socket.transport().as_str().to_owned(),
             rooms,
+            room_count,
             address: socket.handshake().remote_addr().to_string(),
             connected_at: timestamp(unix_ms(connected_at)),
             pending_bytes: socket.pending_bytes(),

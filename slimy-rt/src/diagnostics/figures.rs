@@ -66,12 +66,14 @@ pub(super) struct LoadFigures {
     pub(super) deliveries_per_second: f64,
 }
 
-/// Of the events that were handled since the figures before.
+/// Of the events that were handled since the figures before, and of the requests that were answered a little longer ago.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LatencyFigures {
     pub(super) handler_p50_ms: f64,
     pub(super) handler_p99_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_p95_ms: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

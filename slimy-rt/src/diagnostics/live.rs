@@ -35,6 +35,8 @@ use crate::{
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 /// For how long they are kept.
 pub const HISTORY: Duration = Duration::from_secs(15 * 60);
+/// Of how many intervals the requests are told: they are few, since the page asks for figures twice a minute.
+const REQUEST_INTERVALS: usize = 5;
 /// How many that are.
 const MAX_HISTORY: usize = (HISTORY.as_secs() / SNAPSHOT_INTERVAL.as_secs()) as usize;
 /// How long other nodes may take to tell theirs.
@@ -106,7 +108,8 @@ pub(super) async fn run(diagnostics: &Diagnostics, stop: &CancellationToken) {
     let Ok(running) = diagnostics.running() else {
         return;
     };
-    let mut before = Counters::read(&running);
+    let mut past = Past::default();
+    past.push(Counters::read(&running));
     let mut collected = Arc::default();
     loop {
         tokio::select! {
@@ -123,9 +126,9 @@ pub(super) async fn run(diagnostics: &Diagnostics, stop: &CancellationToken) {
         let mut figures = diagnostics.now(&running, &collected).await;
         figures.live = Some(Live {
             pending_bytes: running.api.server().pending_bytes(),
-            ..now.since(&before)
+            ..past.until(&now)
         });
-        before = now;
+        past.push(now);
         if followed {
             diagnostics
                 .complete(&running, &collected, &mut figures)
@@ -297,7 +300,12 @@ struct Counters {
     cpu: Option<Duration>,
     deliveries: u64,
     handled: Latencies,
+    requests: Latencies,
 }
+
+/// The counters of the last intervals, oldest first; never empty.
+#[derive(Default)]
+struct Past(VecDeque<Counters>);
 
 impl Counters {
     fn read(running: &Running) -> Self {
@@ -308,14 +316,28 @@ impl Counters {
             cpu: process::cpu_time(),
             deliveries: server.report().deliveries,
             handled: events.fold(Latencies::default(), |all, event| all.with(&event.handled)),
+            requests: running.api.requests().took,
         }
     }
+}
 
-    fn since(&self, before: &Self) -> Live {
-        let seconds = self.at.duration_since(before.at).as_secs_f64().max(1e-3);
-        let handled = self.handled.clone().since(&before.handled);
+impl Past {
+    fn push(&mut self, now: Counters) {
+        if self.0.len() >= REQUEST_INTERVALS {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    /// What happened up to now.
+    fn until(&self, now: &Counters) -> Live {
+        let before = self.0.back().unwrap_or(now);
+        let oldest = self.0.front().unwrap_or(now);
+        let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
+        let handled = now.handled.clone().since(&before.handled);
+        let requests = now.requests.clone().since(&oldest.requests);
         let rate = |count: u64| rounded(count as f64 / seconds, 10.0);
-        let cpu = self.cpu.zip(before.cpu);
+        let cpu = now.cpu.zip(before.cpu);
         Live {
             cpu: cpu.map(|(now, before)| CpuFigures {
                 percent: rounded(
@@ -325,11 +347,13 @@ impl Counters {
             }),
             load: LoadFigures {
                 events_per_second: rate(handled.count()),
-                deliveries_per_second: rate(self.deliveries.saturating_sub(before.deliveries)),
+                deliveries_per_second: rate(now.deliveries.saturating_sub(before.deliveries)),
             },
             latency: LatencyFigures {
                 handler_p50_ms: milliseconds(handled.quantile(0.5)),
                 handler_p99_ms: milliseconds(handled.quantile(0.99)),
+                request_p95_ms: (requests.count() > 0)
+                    .then(|| milliseconds(requests.quantile(0.95))),
             },
             pending_bytes: 0,
             subsystems: None,

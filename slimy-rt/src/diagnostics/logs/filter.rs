@@ -86,7 +86,7 @@ impl Wanted {
         entry.level <= self.level && entry.target.starts_with(&*self.target) && self.is_in(entry)
     }
 
-    /// Whether the text is somewhere in the entry, in whatever case.
+    /// Whether the text is somewhere in the entry, in whatever case: in its message, its target, or a field as it is shown, such as `user=u1`.
     fn is_in(&self, entry: &Entry) -> bool {
         if self.text.is_empty() {
             return true;
@@ -97,8 +97,8 @@ impl Wanted {
             || has(entry.target)
             || ids.into_iter().flatten().any(|id| has(id))
             || entry.fields.iter().any(|(name, value)| match value {
-                Value::String(text) => has(text) || has(name),
-                other => has(&other.to_string()) || has(name),
+                Value::String(text) => has(&format!("{name}={text}")),
+                other => has(&format!("{name}={other}")),
             })
     }
 }
