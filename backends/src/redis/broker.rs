@@ -2,6 +2,7 @@
 
 mod log;
 mod messages;
+mod pushes;
 mod reader;
 
 use std::{
@@ -18,11 +19,12 @@ use slimy_rt::broker::{
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::pushes::Pushes;
 pub use self::{log::MAX_PUBLICATION_BYTES, messages::MAX_INBOX};
 use self::{
     log::{Log, Retention},
     messages::Messages,
-    reader::{Reader, Shared, connect, wake},
+    reader::{Reader, Shared},
 };
 use super::{Redis, lock};
 
@@ -55,7 +57,7 @@ struct Inner {
 
 struct Running {
     messages: Arc<Messages>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// Sets what a [`RedisBroker`] keeps.
@@ -144,7 +146,7 @@ impl RoomBroker for RedisBroker {
         } = &*self.0;
         let stop = CancellationToken::new();
         let messages = Arc::new(Messages::new(redis.clone(), node.id.clone(), stop));
-        let link = connect(redis).await?;
+        let (link, pushes) = Reader::connect(redis).await?;
         let at = log.end().await?;
         messages.join().await?;
         let position = at.position();
@@ -158,12 +160,6 @@ impl RoomBroker for RedisBroker {
             at,
         };
         let keeping = Arc::clone(&messages);
-        let wake = wake(
-            redis.clone(),
-            Arc::clone(&messages),
-            node.id.clone(),
-            Arc::clone(shared),
-        );
         let mut running = lock(&self.0.running);
         if running.is_some() {
             return Err(BrokerError::Invalid(
@@ -173,9 +169,8 @@ impl RoomBroker for RedisBroker {
         *running = Some(Running {
             messages,
             tasks: [
-                tokio::spawn(reader.run(link.connection)),
+                tokio::spawn(reader.run((link, pushes))),
                 tokio::spawn(async move { keeping.keep_registered().await }),
-                tokio::spawn(wake),
             ],
         });
         Ok(position)

@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     RedisConfig, RedisError,
+    broker::Pushes,
     error::{code, unavailable},
     stream::Connection,
 };
@@ -70,6 +71,16 @@ impl Redis {
     /// The name of a key of this server's own.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.0.config.prefix)
+    }
+
+    /// The channel that goes with a key. Channels are the same in all databases, which keys are not.
+    pub(super) fn channel(&self, key: &str) -> String {
+        format!("{key}{}", self.channel_suffix())
+    }
+
+    /// What is behind a key in its channel's name.
+    pub(super) fn channel_suffix(&self) -> String {
+        format!("@{}", self.0.config.info.redis_settings().db())
     }
 
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
@@ -136,7 +147,7 @@ impl Redis {
             return Err(error.clone());
         }
         state.made += 1;
-        match self.connect(self.0.config.command_timeout).await {
+        match self.connect(self.0.config.command_timeout, None).await {
             Ok(mut link) => {
                 link.number = state.made;
                 state.link = Some(link.clone());
@@ -150,15 +161,19 @@ impl Redis {
         }
     }
 
-    /// A connection of one's own, whose commands may take so long.
-    pub(super) async fn connect(&self, response_timeout: Duration) -> Result<Link, RedisError> {
+    /// A connection of one's own, whose commands may take so long. With `pushes` it speaks RESP3, and what Redis says by itself goes there.
+    pub(super) async fn connect(
+        &self,
+        response_timeout: Duration,
+        pushes: Option<Pushes>,
+    ) -> Result<Link, RedisError> {
         let within = self.0.config.connect_timeout;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(within))
             .set_response_timeout(Some(response_timeout));
         let connect = async {
             let RedisConfig { info, tls, .. } = &self.0.config;
-            let mut connection = Connection::open(info, tls.as_ref(), config).await?;
+            let mut connection = Connection::open(info, tls.as_ref(), config, pushes).await?;
             let info: InfoDict = redis::cmd("INFO")
                 .arg("server")
                 .query_async(&mut connection)

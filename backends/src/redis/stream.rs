@@ -3,8 +3,8 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisConnectionInfo,
-    RedisFuture, Value,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, ProtocolVersion,
+    RedisConnectionInfo, RedisFuture, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
 use tokio::{
@@ -22,7 +22,10 @@ use tokio_rustls::{
     },
 };
 
-use super::error::{RedisError, closed, refused, unverified};
+use super::{
+    broker::Pushes,
+    error::{RedisError, closed, refused, unverified},
+};
 
 /// What a TLS connection trusts.
 #[derive(Clone, Default)]
@@ -124,7 +127,8 @@ impl Connection {
     pub(super) async fn open(
         info: &ConnectionInfo,
         tls: Option<&Tls>,
-        config: AsyncConnectionConfig,
+        mut config: AsyncConnectionConfig,
+        pushes: Option<Pushes>,
     ) -> Result<Self, RedisError> {
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
             return Err(refused("the URL must name a host"));
@@ -132,15 +136,19 @@ impl Connection {
         let stream = TcpStream::connect((host.as_str(), *port)).await;
         let stream = stream.map_err(redis::RedisError::from)?;
         stream.set_nodelay(true).map_err(redis::RedisError::from)?;
-        let settings = info.redis_settings();
+        let mut settings = info.redis_settings().clone();
+        if let Some(pushes) = pushes {
+            settings = settings.set_protocol(ProtocolVersion::RESP3);
+            config = config.set_push_sender(move |push| pushes.take(push));
+        }
         let (inner, driver) = match tls {
-            None => login(settings, stream, config).await?,
+            None => login(&settings, stream, config).await?,
             Some(tls) => {
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| refused("no certificate can be for the host in the URL"))?;
                 let stream = tls.connector().await?.connect(name, stream).await;
                 let stream = stream.map_err(not_secure)?;
-                login(settings, stream, config).await?
+                login(&settings, stream, config).await?
             }
         };
         let driver = Arc::new(Driver(driver));
@@ -148,6 +156,22 @@ impl Connection {
             inner,
             _driver: driver,
         })
+    }
+
+    /// Hears these channels, too, or no longer.
+    pub(super) async fn follow(
+        &mut self,
+        channels: &[String],
+        is_heard: bool,
+    ) -> redis::RedisResult<()> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        if is_heard {
+            self.inner.subscribe(channels).await
+        } else {
+            self.inner.unsubscribe(channels).await
+        }
     }
 }
 

@@ -109,7 +109,7 @@ async fn passwords() {
 }
 
 /// What the documentation says that a user needs.
-const NEEDED: &str = "~{slimy-rt}:* resetchannels -@all +@read +@write +eval +evalsha +script|load +multi +exec +time +info +ping +select";
+const NEEDED: &str = "~{slimy-rt}:* resetchannels &{slimy-rt}:* -@all +@read +@write +eval +evalsha +script|load +multi +exec +publish +subscribe +unsubscribe +hello +time +info +ping +select";
 
 #[tokio::test]
 async fn permissions() {

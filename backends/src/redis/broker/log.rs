@@ -19,6 +19,9 @@ use crate::interest::{EVERYONE, buckets_for, buckets_of};
 pub(super) const ROOM_STREAMS: usize = 16;
 /// With the one that every node reads, which is the first.
 const STREAMS: usize = ROOM_STREAMS + 1;
+/// A batch of so many publications at most, and so many bytes, is pushed to those who follow the log; of a larger one they are told that it is there, and read it.
+const MAX_PUSHED: usize = 8;
+const MAX_PUSHED_BYTES: usize = 64 * 1024;
 /// The most bytes that a publication may have.
 pub const MAX_PUBLICATION_BYTES: usize = 8 * 1024 * 1024;
 
@@ -35,7 +38,9 @@ pub(super) struct Log {
     redis: Redis,
     retention: Retention,
     publish: Script,
-    keys: Vec<String>,
+    /// Of what is known of the log.
+    meta: String,
+    streams: Vec<String>,
 }
 
 /// Where the log ends.
@@ -65,13 +70,15 @@ pub(super) struct Reading {
 
 impl Log {
     pub(super) fn new(redis: Redis, retention: Retention) -> Self {
-        let streams = (0..STREAMS).map(|stream| redis.key(&format!("log:{stream}")));
-        let keys = std::iter::once(redis.key("log")).chain(streams).collect();
+        let meta = redis.key("log");
         Self {
             redis,
             retention,
             publish: Script::new(include_str!("../scripts/publish.lua")),
-            keys,
+            streams: (0..STREAMS)
+                .map(|stream| format!("{meta}:{stream}"))
+                .collect(),
+            meta,
         }
     }
 
@@ -111,17 +118,19 @@ impl Log {
         entries: &[(String, String, Bytes)],
     ) -> Result<End, RedisError> {
         let epoch = NodeId::random();
+        let bytes: usize = entries.iter().map(|(_, _, bytes)| bytes.len()).sum();
+        let is_small = entries.len() <= MAX_PUSHED && bytes <= MAX_PUSHED_BYTES;
         let (epoch, number): (String, u64) = self
             .redis
             .script(&self.publish, |call, link| {
-                call.key(&self.keys[0])
+                call.key(&self.meta)
                     .key(self.redis.key(&format!("published:{node}")));
-                for key in &self.keys[1..] {
-                    call.key(key);
-                }
                 call.arg(&*link.run).arg(&epoch.as_str()[..10]);
-                call.arg(self.retention.max_entries)
-                    .arg(self.retention.max_bytes);
+                call.arg(STREAMS)
+                    .arg(self.retention.max_entries)
+                    .arg(self.retention.max_bytes)
+                    .arg(self.redis.channel_suffix())
+                    .arg(u8::from(is_small));
                 for (streams, sequence, bytes) in entries {
                     call.arg(streams).arg(sequence).arg(&bytes[..]);
                 }
@@ -138,12 +147,17 @@ impl Log {
         streams
     }
 
-    pub(super) fn stream_key(&self, stream: usize) -> &str {
-        &self.keys[stream + 1]
+    /// On which the publications of a stream are pushed.
+    pub(super) fn channel(&self, stream: usize) -> String {
+        self.redis.channel(&self.streams[stream])
+    }
+
+    fn stream_key(&self, stream: usize) -> &str {
+        &self.streams[stream]
     }
 
     /// Adds the commands that read, as one step, what these streams have behind `after` and up to `to`, so many of each; [`read`](Self::read) makes
-    /// sense of the answer.
+    /// sense of the answer. Without `to` the connection must speak RESP3.
     pub(super) fn reading(
         &self,
         pipeline: &mut Pipeline,
@@ -155,7 +169,7 @@ impl Log {
         pipeline.cmd("MULTI").ignore();
         let about = pipeline
             .cmd("HMGET")
-            .arg(&self.keys[0])
+            .arg(&self.meta)
             .arg("epoch")
             .arg("end");
         for stream in streams {
@@ -216,14 +230,10 @@ impl Log {
         };
         let parts: Vec<Value> = match to {
             Some(_) => parts.collect(),
-            None => array(parts.next().unwrap_or(Value::Nil))?
-                .into_iter()
-                .map(|stream| {
-                    array(stream)?
-                        .pop()
-                        .ok_or_else(|| unavailable("Redis answered nothing"))
-                })
-                .collect::<Result<_, _>>()?,
+            None => match parts.next().unwrap_or(Value::Nil) {
+                Value::Map(streams) => streams.into_iter().map(|(_, entries)| entries).collect(),
+                other => array(other)?,
+            },
         };
         for stream in parts {
             let (mut last, mut seen) = (0, 0);

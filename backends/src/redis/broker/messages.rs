@@ -1,4 +1,4 @@
-//! Requests between nodes and their answers: each node has an inbox, a stream that it reads beside the log.
+//! Requests between nodes and their answers: each node has an inbox, a stream that it reads beside the log, and a channel of that name on which it is told to.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, Script, Value};
+use redis::{Script, Value};
 use slimy_rt::{
     NodeId,
     broker::{BrokerError, BrokerEvents, Expected, Health, Reply, ReplySink, Request},
@@ -75,6 +75,11 @@ impl Messages {
 
     pub(super) fn inbox(&self) -> String {
         self.redis.key(&format!("inbox:{}", self.node))
+    }
+
+    /// On which this node is told that there is something in its inbox.
+    pub(super) fn channel(&self) -> String {
+        self.redis.channel(&self.inbox())
     }
 
     /// Registers this node, whose name must be free.
@@ -153,7 +158,8 @@ impl Messages {
                     .arg(body);
                 call.arg(millis(GONE))
                     .arg(millis(INBOX_KEPT))
-                    .arg(MAX_INBOX);
+                    .arg(MAX_INBOX)
+                    .arg(self.redis.channel_suffix());
             })
             .await;
         match asked {
@@ -228,7 +234,14 @@ impl Messages {
 
     async fn send(self: Arc<Self>, to: NodeId, id: String, reply: Option<Reply>) {
         let inbox = self.redis.key(&format!("inbox:{to}"));
-        let mut message = message_to(&inbox, "reply", &self.node, &id);
+        let mut message = redis::cmd("XADD");
+        message.arg(&inbox).arg("MAXLEN").arg("~").arg(MAX_INBOX);
+        message.arg("*").arg("kind").arg("reply");
+        message
+            .arg("from")
+            .arg(self.node.as_str())
+            .arg("id")
+            .arg(&id);
         match reply.as_ref().map(serde_json::to_vec) {
             Some(Ok(body)) => drop(message.arg("body").arg(body)),
             Some(Err(error)) => {
@@ -243,6 +256,8 @@ impl Messages {
             .arg(&inbox)
             .arg(millis(INBOX_KEPT))
             .ignore();
+        let channel = self.redis.channel(&inbox);
+        pipeline.cmd("PUBLISH").arg(channel).arg("").ignore();
         // Whoever asked gives up when this node is gone, or in time.
         if let Err(error) = self.redis.pipeline::<()>(&pipeline).await {
             tracing::warn!(%error, node = %to, "an answer did not get to the node that asked");
@@ -258,25 +273,6 @@ impl Messages {
 fn names(nodes: &[String]) -> Vec<NodeId> {
     let parse = |node: &String| NodeId::parse(node).ok();
     nodes.iter().filter_map(parse).collect()
-}
-
-/// A message for an inbox.
-pub(super) fn message_to(inbox: &str, kind: &str, from: &NodeId, id: &str) -> Cmd {
-    let mut command = redis::cmd("XADD");
-    command
-        .arg(inbox)
-        .arg("MAXLEN")
-        .arg("~")
-        .arg(MAX_INBOX)
-        .arg("*");
-    command
-        .arg("kind")
-        .arg(kind)
-        .arg("from")
-        .arg(from.as_str())
-        .arg("id")
-        .arg(id);
-    command
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,26 +1,27 @@
 //! Follows the log and the inbox, through outages as well.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use redis::Value;
 use slimy_rt::broker::{BrokerEvents, Delivered, Health, Position, Publication};
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 
 use super::{
-    super::{Redis, RedisError, connection::Link, stream::Connection},
+    super::{Redis, RedisError, connection::Link, error::unavailable, stream::Connection},
     log::{End, Log, Reading},
-    messages::{Messages, message_to},
+    messages::Messages,
+    pushes::{Next, Pushed, Pushes},
 };
 use crate::{backoff::Backoff, interest::Interests};
 
-/// How long a read waits for something to come.
-const BLOCK: Duration = Duration::from_secs(1);
+/// How often it is looked whether something was missed, and the connection with it.
+const LOOK: Duration = Duration::from_secs(1);
 /// How many publications of a stream are read at once: more when they are small, fewer when they are large. Several times what a node
 /// publishes at once, so that the others keep up with one that has a full queue.
 const COUNT: (usize, usize) = (8, 1024);
@@ -29,7 +30,7 @@ const LARGE: usize = 4 * 1024 * 1024;
 /// How many messages of the inbox are read at once.
 const MESSAGES: usize = 64;
 
-/// A node's reading.
+/// A node's reading. Publications come by themselves as long as they are few; what comes in large numbers, or was missed, is read.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) redis: Redis,
@@ -45,8 +46,6 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) interests: Interests,
-    /// The buckets that are being read.
-    reads: AtomicU64,
     changed: Notify,
 }
 
@@ -54,7 +53,6 @@ impl Shared {
     pub(super) fn new() -> Self {
         Self {
             interests: Interests::new(),
-            reads: AtomicU64::new(0),
             changed: Notify::new(),
         }
     }
@@ -65,130 +63,190 @@ impl Shared {
     }
 }
 
-/// Wakes the reader when it waits for too little: by a message, which it does not miss whenever it comes.
-pub(super) async fn wake(
-    redis: Redis,
-    messages: Arc<Messages>,
-    node: slimy_rt::NodeId,
-    shared: Arc<Shared>,
-) {
-    loop {
-        shared.changed.notified().await;
-        if shared.interests.mask() & !shared.reads.load(SeqCst) == 0 {
-            continue;
-        }
-        let message = message_to(&messages.inbox(), "wake", &node, "");
-        // One that cannot be reached wakes up by itself.
-        if let Err(error) = redis.query::<()>(&message).await {
-            tracing::debug!(%error, "the reader could not be woken");
-        }
+/// A connection for reading, and what Redis says on it.
+type Line = (Link, Pushes);
+
+/// What lasts longer than a connection.
+struct Progress {
+    /// The last message of the inbox.
+    heard: String,
+    /// How many publications are read at once.
+    count: usize,
+    backoff: Backoff,
+}
+
+/// What is followed on a connection.
+struct Following {
+    connection: Connection,
+    pushes: Pushes,
+    /// The streams that are heard.
+    streams: Vec<usize>,
+    /// The buckets that are in these streams.
+    mask: u64,
+    looked: Option<Instant>,
+}
+
+impl Following {
+    /// How long it is until it has to be looked again.
+    fn rest(&self) -> Duration {
+        let rest = |at: Instant| LOOK.saturating_sub(at.elapsed());
+        self.looked.map_or(Duration::ZERO, rest)
+    }
+
+    /// The buckets that are wanted whether somebody is there or not: who comes and goes all the time must not have everything read anew all the time.
+    fn kept(&self) -> u64 {
+        if self.rest().is_zero() { 0 } else { self.mask }
     }
 }
 
-/// A connection for reading: a read that gets no answer fails, although it may wait for something to come.
-pub(super) async fn connect(redis: &Redis) -> Result<Link, RedisError> {
-    redis.connect(BLOCK + redis.command_timeout()).await
-}
-
 impl Reader {
+    pub(super) async fn connect(redis: &Redis) -> Result<Line, RedisError> {
+        let pushes = Pushes::default();
+        let link = redis.connect(redis.command_timeout(), Some(pushes.clone()));
+        Ok((link.await?, pushes))
+    }
+
     /// Reads for ever, on this connection first.
-    pub(super) async fn run(mut self, connection: Connection) {
-        let mut connection = Some(connection);
-        let (mut backoff, mut count) = (Backoff::new(), COUNT.1);
-        let mut heard = "0-0".to_owned();
+    pub(super) async fn run(mut self, line: Line) {
+        let mut progress = Progress {
+            heard: "0-0".to_owned(),
+            count: COUNT.1,
+            backoff: Backoff::new(),
+        };
+        let mut line = Some(line);
         loop {
-            let Err(error) = self
-                .follow(&mut connection, &mut backoff, &mut count, &mut heard)
-                .await;
-            connection = None;
+            let Err(error) = self.follow(line.take(), &mut progress).await;
             self.events.health(Health::Down);
             self.messages.give_up();
             tracing::debug!(%error, "reading from Redis failed");
-            backoff.pause().await;
+            progress.backoff.pause().await;
         }
     }
 
     /// Reads until something fails.
     async fn follow(
         &mut self,
-        connection: &mut Option<Connection>,
-        backoff: &mut Backoff,
-        count: &mut usize,
-        heard: &mut String,
-    ) -> Result<std::convert::Infallible, RedisError> {
-        let mut connection = match connection.take() {
-            Some(connection) => connection,
+        line: Option<Line>,
+        progress: &mut Progress,
+    ) -> Result<Infallible, RedisError> {
+        let (link, pushes) = match line {
+            Some(line) => line,
             None => {
-                let link = connect(&self.redis).await?;
+                let line = Self::connect(&self.redis).await?;
                 // What there is of a log may be of another run.
-                let end = self
-                    .log
-                    .end()
-                    .await
-                    .map_err(|e| super::super::error::unavailable(e.to_string()))?;
-                self.look_at(&end);
-                link.connection
+                let end = self.log.end().await;
+                self.look_at(&end.map_err(|e| unavailable(e.to_string()))?);
+                line
             }
         };
-        // Buckets that came to be wanted during a read, until one has read them.
-        let mut also = 0;
+        let mut following = Following {
+            connection: link.connection,
+            pushes,
+            streams: Vec::new(),
+            mask: 0,
+            looked: None,
+        };
+        let inbox = self.messages.inbox();
+        let bell = self.messages.channel();
+        following.connection.follow(&[bell], true).await?;
+        let mut is_due = true;
         loop {
-            let mask = self.shared.interests.mask() | also;
-            self.shared.reads.store(mask, SeqCst);
-            let streams = self.log.streams(mask);
-            let inbox = self.messages.inbox();
-            let mut pipeline = redis::pipe();
-            let wait = pipeline
-                .cmd("XREAD")
-                .arg("COUNT")
-                .arg(1)
-                .arg("BLOCK")
-                .arg(BLOCK.as_millis() as u64)
-                .arg("STREAMS");
-            let keys = streams.iter().map(|stream| self.log.stream_key(*stream));
-            wait.arg(keys.chain([&*inbox]).collect::<Vec<_>>());
-            wait.arg(vec![format!("{}-0", self.at.number); streams.len()]);
-            wait.arg(&**heard).ignore();
-            pipeline
-                .cmd("XRANGE")
-                .arg(&inbox)
-                .arg(format!("({heard}"))
-                .arg("+")
-                .arg("COUNT")
-                .arg(MESSAGES);
-            self.log
-                .reading(&mut pipeline, &streams, self.at.number, None, *count);
-            let (messages, answer): (Value, Value) = pipeline.query_async(&mut connection).await?;
-            *backoff = Backoff::new();
-            self.events.health(self.messages.health());
-
-            for message in redis::from_redis_value::<Vec<(String, Vec<Value>)>>(messages)
-                .map_err(redis::RedisError::from)?
-            {
-                let (id, fields) = message;
-                self.messages.message(&fields, &self.events).await;
-                *heard = id;
+            let rest = following.rest();
+            if is_due || rest.is_zero() {
+                is_due = self.look(&mut following, &inbox, progress).await?;
+                continue;
             }
-            match Log::read(answer, *count, None)? {
-                // What is wanted since the read was sent may lie between what it read, which is not to be told without.
-                Some(_) if self.shared.interests.mask() & !mask != 0 => {
-                    also = mask | self.shared.interests.mask();
-                }
-                Some(reading) => {
-                    also = 0;
-                    let bytes: usize = reading.entries.values().map(bytes::Bytes::len).sum();
-                    *count = if bytes > LARGE {
-                        *count / 2
-                    } else {
-                        *count * 2
-                    }
-                    .clamp(COUNT.0, COUNT.1);
-                    self.tell(reading).await;
-                }
-                // Somebody cleared it. Whoever publishes next begins another.
-                None => sleep(BLOCK / 10).await,
-            }
+            let next = tokio::select! {
+                next = following.pushes.next(rest) => next,
+                () = self.shared.changed.notified() => Next::Look,
+            };
+            is_due = match next {
+                Next::Look => true,
+                Next::Tell(pushed) => !self.tell_pushed(pushed, following.mask).await,
+            };
         }
+    }
+
+    /// Reads what there is, and says whether there may be more.
+    async fn look(
+        &mut self,
+        following: &mut Following,
+        inbox: &str,
+        progress: &mut Progress,
+    ) -> Result<bool, RedisError> {
+        let mask = self.shared.interests.mask() | following.kept();
+        self.hear(following, mask).await?;
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("XRANGE")
+            .arg(inbox)
+            .arg(format!("({}", progress.heard))
+            .arg("+")
+            .arg("COUNT")
+            .arg(MESSAGES);
+        let (streams, count) = (&following.streams, progress.count);
+        self.log
+            .reading(&mut pipeline, streams, self.at.number, None, count);
+        let answer = pipeline.query_async(&mut following.connection).await?;
+        let (messages, answer): (Value, Value) = answer;
+        following.looked = Some(Instant::now());
+        progress.backoff = Backoff::new();
+        self.events.health(self.messages.health());
+
+        let messages: Vec<(String, Vec<Value>)> =
+            redis::from_redis_value(messages).map_err(redis::RedisError::from)?;
+        let mut is_more = messages.len() == MESSAGES;
+        for (id, fields) in messages {
+            self.messages.message(&fields, &self.events).await;
+            progress.heard = id;
+        }
+        // Somebody cleared it when there is none. Whoever publishes next begins another, and says so.
+        if let Some(reading) = Log::read(answer, count, None)? {
+            // What is wanted since the read was sent may lie between what it read, which is not to be told without.
+            if self.shared.interests.mask() & !mask != 0 {
+                return Ok(true);
+            }
+            let bytes: usize = reading.entries.values().map(Bytes::len).sum();
+            let next = if bytes > LARGE { count / 2 } else { count * 2 };
+            progress.count = next.clamp(COUNT.0, COUNT.1);
+            is_more |= reading.complete_to < reading.end.number;
+            is_more |= self.tell(reading).await;
+        }
+        Ok(is_more)
+    }
+
+    /// Hears the streams of these buckets, and no others.
+    async fn hear(&self, following: &mut Following, mask: u64) -> Result<(), RedisError> {
+        let wanted = self.log.streams(mask);
+        let others = |some: &[usize], than: &[usize]| -> Vec<String> {
+            let others = some.iter().filter(|stream| !than.contains(stream));
+            others.map(|stream| self.log.channel(*stream)).collect()
+        };
+        let (new, old) = (
+            others(&wanted, &following.streams),
+            others(&following.streams, &wanted),
+        );
+        following.connection.follow(&new, true).await?;
+        following.connection.follow(&old, false).await?;
+        (following.streams, following.mask) = (wanted, mask);
+        Ok(())
+    }
+
+    /// Reports what Redis said by itself; says whether it did, or has to look instead.
+    async fn tell_pushed(&mut self, pushed: Vec<Pushed>, mask: u64) -> bool {
+        let is_of_this_log = pushed.iter().all(|pushed| *pushed.epoch == *self.at.epoch);
+        // As at a look: what is wanted since then may lie between these.
+        if !is_of_this_log || self.shared.interests.mask() & !mask != 0 {
+            return false;
+        }
+        // One that is in several streams comes once for each; what was read since comes again.
+        let new = pushed.into_iter().filter(|p| p.number > self.at.number);
+        let entries: BTreeMap<_, _> = new.map(|p| (p.number, p.bytes)).collect();
+        if let Some((last, _)) = entries.last_key_value() {
+            let complete_to = *last;
+            self.report(entries, complete_to).await;
+        }
+        true
     }
 
     /// Says so if this is not the log that was read before, and begins it.
@@ -203,17 +261,25 @@ impl Reader {
         }
     }
 
-    async fn tell(&mut self, reading: Reading) {
+    /// Reports what was read; says whether it was of another log, which then has to be read.
+    async fn tell(&mut self, reading: Reading) -> bool {
         if reading.end.epoch != self.at.epoch {
             // What was read is behind a place in another log.
-            return self.look_at(&reading.end);
+            self.look_at(&reading.end);
+            return true;
         }
         if reading.trimmed > self.at.number {
             let now = Position::at(&self.at.epoch, reading.trimmed);
             self.events.gap(Some(&self.at.position()), &now);
         }
-        let mut batch: Vec<Delivered> = Vec::with_capacity(reading.entries.len());
-        for (number, bytes) in reading.entries {
+        self.report(reading.entries, reading.complete_to).await;
+        false
+    }
+
+    /// Reports publications, which are all up to that number.
+    async fn report(&mut self, entries: BTreeMap<u64, Bytes>, complete_to: u64) {
+        let mut batch: Vec<Delivered> = Vec::with_capacity(entries.len());
+        for (number, bytes) in entries {
             let position = Position::at(&self.at.epoch, number);
             match Publication::from_bytes(&bytes) {
                 Ok(publication) => batch.push((Some(position), Arc::new(publication))),
@@ -228,7 +294,7 @@ impl Reader {
         if !batch.is_empty() {
             self.events.publications(&batch).await;
         }
-        self.at.number = reading.complete_to;
+        self.at.number = complete_to;
         let reached = self.at.position();
         if last.as_ref() != Some(&reached) {
             self.events.advanced(&reached);

@@ -1,12 +1,14 @@
--- Puts publications into the log. Without any, it only tells where the log ends.
+-- Puts publications into the log, and tells those who follow its streams. Without any, it only tells where the log ends.
 --
--- KEYS: the log's own hash, the last number of the publishing node's own that is in the log, the stream that every node reads, the streams of the rooms.
--- ARGV: this run of the server, an epoch for a new log, entries and bytes that a stream may have; then for each publication the streams it goes into, as a
---       list of numbers from 0, its number among the node's own if it is one, and its bytes. What is in the log already is not put in again.
+-- KEYS: the log's own hash, with whose name those of the streams begin; the last number of the publishing node's own that is in the log.
+-- ARGV: this run of the server, an epoch for a new log, how many streams there are, entries and bytes that a stream may have, what is behind a stream's key in its channel's name, 1 when the publications are pushed to those who follow,
+--       and something else when these are only told that there are some; then for each publication the streams it goes into, as a list of numbers from 0, its number among the node's own if it is one, and its bytes. What is
+--       in the log already is not put in again.
 -- Returns the epoch and the number of the last publication.
 local meta = KEYS[1]
-local run, epoch, max_entries, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local overhead = 128
+local run, epoch, streams, max_entries, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local behind, pushed = ARGV[6], ARGV[7] == '1'
+local first, overhead = 8, 128
 
 local log = redis.call('HMGET', meta, 'run', 'epoch', 'end')
 local number
@@ -15,25 +17,33 @@ if log[1] == run then
   number = tonumber(log[3])
 else
   -- Another run of the server may have lost the end of its log: it is a new one.
-  redis.call('DEL', unpack(KEYS))
+  redis.call('DEL', meta, KEYS[2])
+  for stream = 0, streams - 1 do redis.call('DEL', meta .. ':' .. stream) end
   redis.call('HSET', meta, 'run', run, 'epoch', epoch, 'end', 0)
   number = 0
 end
 
-local added, counts = {}, {}
-local own = #ARGV > 4 and tonumber(redis.call('GET', KEYS[2]) or '0')
+local added, counts, keys, pushes = {}, {}, {}, {}
+local own = #ARGV >= first and tonumber(redis.call('GET', KEYS[2]) or '0')
 local last_own = own
-for i = 5, #ARGV, 3 do
+for i = first, #ARGV, 3 do
   local sequence = tonumber(ARGV[i + 1])
   if not sequence or sequence > own then
     number = number + 1
     last_own = sequence or last_own
-    local id = string.format('%.0f-0', number)
-    local size = #ARGV[i + 2] + overhead
+    local bytes = ARGV[i + 2]
+    local text = string.format('%.0f', number)
     for stream in ARGV[i]:gmatch('%d+') do
-      redis.call('XADD', KEYS[stream + 3], id, 'p', ARGV[i + 2])
-      added[stream] = (added[stream] or 0) + size
-      counts[stream] = (counts[stream] or 0) + 1
+      local key = keys[stream]
+      if not key then
+        key = meta .. ':' .. stream
+        keys[stream], added[stream], counts[stream] = key, 0, 0
+        if not pushed then pushes[#pushes + 1] = {key .. behind, ''} end
+      end
+      redis.call('XADD', key, text .. '-0', 'p', bytes)
+      added[stream] = added[stream] + #bytes + overhead
+      counts[stream] = counts[stream] + 1
+      if pushed then pushes[#pushes + 1] = {key .. behind, epoch .. ':' .. text .. ':' .. bytes} end
     end
   end
 end
@@ -44,7 +54,7 @@ if next(added) then
 end
 
 for stream, size in pairs(added) do
-  local key = KEYS[stream + 3]
+  local key = keys[stream]
   local entries = redis.call('XLEN', key)
   -- Nothing but this is there: whatever was counted before is gone, by whoever's hand.
   if entries == counts[stream] then redis.call('HSET', meta, 'bytes' .. stream, 0) end
@@ -73,4 +83,7 @@ for stream, size in pairs(added) do
     redis.call('HSET', meta, 'bytes' .. stream, bytes, 'trimmed' .. stream, last)
   end
 end
+
+-- At last: what cannot be told is in the log nevertheless.
+for _, push in ipairs(pushes) do redis.call('PUBLISH', push[1], push[2]) end
 return {epoch, string.format('%.0f', number)}

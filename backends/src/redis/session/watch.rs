@@ -82,7 +82,7 @@ impl Watch {
     /// A connection, and where the changes end.
     async fn connect(&self) -> Result<(Connection, (Arc<str>, u64)), RedisError> {
         let timeout = BLOCK + self.redis.command_timeout();
-        let mut link = self.redis.connect(timeout).await?;
+        let mut link = self.redis.connect(timeout, None).await?;
         let ask = self.last.key(&self.changes);
         let last: u64 = ask.invoke_async(&mut link.connection).await?;
         Ok((link.connection, (link.run, last)))
