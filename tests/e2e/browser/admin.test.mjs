@@ -43,6 +43,48 @@ async function makeLines(count) {
 const root = (options) => browser.person(server.url, { cookie: server.cookie("root", "admin"), ...options });
 const alice = () => browser.person(server.url, { cookie: server.cookie("alice") });
 
+describe("a screen whose file does not come", () => {
+  it("leaves the rest of the page as it is, and is asked for again", async () => {
+    const admin = await root();
+    await admin.page.route(/LogsPage/, (route) => route.abort());
+    await admin.goto("/");
+    await admin.say("still here");
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.sees("Logs could not be loaded");
+    await admin.page.getByRole("button", { name: "Reload the page" }).waitFor();
+    await admin.assertAccessible();
+    await admin.page.unroute(/LogsPage/);
+    await admin.page.getByRole("button", { name: "Try again" }).click();
+    await admin.page.getByRole("button", { name: "Pause" }).waitFor();
+    await admin.page.getByRole("link", { name: "Chat" }).click();
+    await admin.sees("still here");
+    admin.assertQuiet([...AWAY, /NotLoaded/]);
+  });
+
+  it("is there all the same when it was loaded before the server went away", async () => {
+    const admin = await root();
+    const loaded = admin.page.waitForResponse(/LogsPage/);
+    await admin.goto("/");
+    await (await loaded).finished();
+    await admin.page.context().setOffline(true);
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.page.getByRole("button", { name: "Pause" }).waitFor();
+    admin.assertQuiet(AWAY);
+  });
+
+  it("offers to reload when the server has another version of the page", async () => {
+    const admin = await root();
+    await admin.goto("/");
+    await admin.page.route(/LogsPage/, (route) => route.fulfill({ status: 404 }));
+    await admin.page.route(server.url + "/", (route) => route.fulfill({ contentType: "text/html", body: "another page" }));
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.sees(/another version/, { exact: false });
+    assert.equal(await admin.page.getByRole("button", { name: "Try again" }).count(), 0);
+    await admin.page.getByRole("button", { name: "Reload the page" }).waitFor();
+    admin.assertQuiet([...AWAY, /NotLoaded/]);
+  });
+});
+
 describe("diagnostics", () => {
   it("shows figures that live, in tiles, charts and tables", async () => {
     const member = await server.connect("bob");
