@@ -39,7 +39,7 @@ export const CHARTS: readonly ChartKind[] = [
   {
     id: "messages",
     title: "Messages",
-    about: "average of 10 s",
+    about: "average over 10 s",
     unit: "/s",
     least: 1,
     lines: [
@@ -50,9 +50,9 @@ export const CHARTS: readonly ChartKind[] = [
   {
     id: "deliveries",
     title: "Deliveries",
-    about: "average of 10 s",
+    about: "average over 10 s",
     unit: "/s",
-    least: 5,
+    least: 4,
     lines: [{ name: "Deliveries", digits: 1, series: deliveries }],
   },
   {
@@ -69,7 +69,7 @@ export const CHARTS: readonly ChartKind[] = [
     title: "Latency",
     about: "requests: last 10 s, handlers: last 2 s",
     unit: "ms",
-    least: 5,
+    least: 4,
     lines: [
       level("Requests p95", 0, (one) => one.p95Ms),
       level("Handler p50", 2, (one) => one.handlerP50Ms),

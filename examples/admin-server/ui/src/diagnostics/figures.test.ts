@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CHARTS, chartPlot, description, reading } from "./chartKinds";
 import { bytesText, count, decimals, megabytes, milliseconds, signed } from "../common/figures";
-import { freshness } from "./freshness";
+import { freshness, isOld } from "./freshness";
 import { readSnapshot } from "./snapshot";
 import { at } from "./testing";
 import { tiles } from "./tileFigures";
@@ -34,6 +34,10 @@ describe("freshness", () => {
     expect(freshness(1000, 7000, true)).toEqual({ stale: false, ageSec: 6 });
     expect(freshness(1000, 7001, true).stale).toBe(true);
     expect(freshness(1000, 1500, false)).toEqual({ stale: true, ageSec: 0 });
+  });
+
+  it("of a poll ends when the next answer is late", () => {
+    expect([isOld(undefined, 99_000, 30_000), isOld(1000, 41_000, 30_000), isOld(1000, 41_001, 30_000)]).toEqual([false, false, true]);
   });
 
   it("does not begin before the first snapshot, nor in the future", () => {
@@ -83,7 +87,7 @@ describe("tiles", () => {
 
   it("have dashes for what is not known", () => {
     expect(tile("CPU")).toMatchObject({ value: "–", change: "–" });
-    expect(tile("Requests p95")).toMatchObject({ value: "–", unit: "ms", curve: { lines: [Array(70).fill(null)] } });
+    expect(tile("Requests p95, 10 s")).toMatchObject({ value: "–", unit: "", curve: { lines: [Array(70).fill(null)] } });
     expect(tiles([]).every(({ value, change }) => value === "–" && change === "–")).toBe(true);
   });
 });

@@ -22,7 +22,7 @@ interface TileKind {
 }
 
 const inUnit = (unit: string, digits: Digits, write = decimals): Pick<TileKind, "measure" | "change"> => ({
-  measure: (value) => ({ value: write(value, digits), unit }),
+  measure: (value) => ({ value: write(value, digits), unit: value === undefined ? "" : unit }),
   change: (difference) => signed(difference, digits),
 });
 
@@ -35,11 +35,11 @@ function changeInBytes(difference: number): string {
 const KINDS: readonly TileKind[] = [
   { name: "Connections", least: 4, series: (all) => gauge(all, (one) => one.connections), ...inUnit("", 0) },
   { name: "Messages", least: 10, series: (all) => scaled(rate(all, MINUTE_MS, gauge(all, (one) => one.messages)), 60), ...inUnit("/min", 0) },
-  { name: "Deliveries", least: 5, series: deliveries, ...inUnit("/s", 1) },
+  { name: "Deliveries", least: 4, series: deliveries, ...inUnit("/s", 1) },
   { name: "Memory", least: 4, series: (all) => gauge(all, (one) => one.rssMB), ...inUnit("MB", 1) },
   { name: "CPU", least: 10, series: (all) => gauge(all, (one) => one.cpuPercent), ...inUnit("%", 1) },
-  { name: "Requests p95", least: 5, series: (all) => gauge(all, (one) => one.p95Ms), ...inUnit("ms", 0, milliseconds) },
-  { name: "Handler p99", least: 5, series: (all) => gauge(all, (one) => one.handlerP99Ms), ...inUnit("ms", 2, milliseconds) },
+  { name: "Requests p95, 10 s", least: 4, series: (all) => gauge(all, (one) => one.p95Ms), ...inUnit("ms", 0, milliseconds) },
+  { name: "Handler p99", least: 4, series: (all) => gauge(all, (one) => one.handlerP99Ms), ...inUnit("ms", 2, milliseconds) },
   { name: "Pending", least: 65_536, series: (all) => gauge(all, (one) => one.pendingBytes), measure: bytes, change: changeInBytes },
 ];
 
