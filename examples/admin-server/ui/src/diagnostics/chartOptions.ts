@@ -9,8 +9,8 @@ const timeFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "
 const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** From zero, with some room above; what is smaller than `least` does not fill the height, so that an idle server looks idle. */
-function fromZero(least: number): uPlot.Range.Function {
-  return (_, __, max) => [0, max !== null && max > least ? uPlot.rangeNum(0, max, 0.1, true)[1] : least];
+export function fromZero(max: number | null, least: number): uPlot.Range.MinMax {
+  return [0, max !== null && max > least ? uPlot.rangeNum(0, max, 0.1, true)[1] : least];
 }
 
 export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index: number | null) => void): uPlot.Options {
@@ -33,7 +33,7 @@ export function chartOptions(kind: ChartKind, box: HTMLElement, onHover: (index:
       drag: { x: false, y: false, setScale: false },
       sync: { key: "diagnostics", setSeries: false },
     },
-    scales: { x: { time: true, range: (chart) => timeRange(chart.data[0]) }, y: { range: fromZero(kind.least) } },
+    scales: { x: { time: true, range: (chart) => timeRange(chart.data[0]) }, y: { range: (_, __, max) => fromZero(max, kind.least) } },
     axes: [
       {
         ...axis,

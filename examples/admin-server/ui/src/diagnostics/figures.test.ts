@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CHARTS, chartPlot, description, reading } from "./chartKinds";
 import { bytesText, count, decimals, megabytes, milliseconds, signed } from "../common/figures";
+import { fromZero } from "./chartOptions";
 import { freshness, isOld } from "./freshness";
 import { readSnapshot } from "./snapshot";
 import { at } from "./testing";
@@ -100,6 +101,11 @@ describe("charts", () => {
       "Connections over the last 15 minutes. Connections: 1 now, lowest 1, highest 3.",
     );
     expect(description(connections!, chartPlot(connections!, []))).toContain("no figures");
+  });
+
+  it("leave an idle server's noise at the ground", () => {
+    expect([fromZero(null, 10), fromZero(0.5, 10)]).toEqual([[0, 10], [0, 10]]);
+    expect(fromZero(80, 10)[1]).toBeGreaterThan(80);
   });
 
   it("write a reading with its unit", () => {
