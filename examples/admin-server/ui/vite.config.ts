@@ -31,6 +31,8 @@ export default defineConfig({
   build: {
     // Everything is a file of its own: the Content-Security-Policy allows no data: but for pictures.
     assetsInlineLimit: 0,
+    // One style sheet: a screen that is loaded a second time would come without its own.
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
     // The build script gives the folder.
     outDir: process.env["ADMIN_UI_OUT"] ?? "dist",

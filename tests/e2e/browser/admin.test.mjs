@@ -43,6 +43,48 @@ async function makeLines(count) {
 const root = (options) => browser.person(server.url, { cookie: server.cookie("root", "admin"), ...options });
 const alice = () => browser.person(server.url, { cookie: server.cookie("alice") });
 
+describe("a screen whose file does not come", () => {
+  it("leaves the rest of the page as it is, and is asked for again", async () => {
+    const admin = await root();
+    await admin.page.route(/LogsPage/, (route) => route.abort());
+    await admin.goto("/");
+    await admin.say("still here");
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.sees("Logs could not be loaded");
+    await admin.page.getByRole("button", { name: "Reload the page" }).waitFor();
+    await admin.assertAccessible();
+    await admin.page.unroute(/LogsPage/);
+    await admin.page.getByRole("button", { name: "Try again" }).click();
+    await admin.page.getByRole("button", { name: "Pause" }).waitFor();
+    await admin.page.getByRole("link", { name: "Chat" }).click();
+    await admin.sees("still here");
+    admin.assertQuiet([...AWAY, /NotLoaded/]);
+  });
+
+  it("is there all the same when it was loaded before the server went away", async () => {
+    const admin = await root();
+    const loaded = admin.page.waitForResponse(/LogsPage/);
+    await admin.goto("/");
+    await (await loaded).finished();
+    await admin.page.context().setOffline(true);
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.page.getByRole("button", { name: "Pause" }).waitFor();
+    admin.assertQuiet(AWAY);
+  });
+
+  it("offers to reload when the server has another version of the page", async () => {
+    const admin = await root();
+    await admin.goto("/");
+    await admin.page.route(/LogsPage/, (route) => route.fulfill({ status: 404 }));
+    await admin.page.route(server.url + "/", (route) => route.fulfill({ contentType: "text/html", body: "another page" }));
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    await admin.sees(/another version/, { exact: false });
+    assert.equal(await admin.page.getByRole("button", { name: "Try again" }).count(), 0);
+    await admin.page.getByRole("button", { name: "Reload the page" }).waitFor();
+    admin.assertQuiet([...AWAY, /NotLoaded/]);
+  });
+});
+
 describe("diagnostics", () => {
   it("shows figures that live, in tiles, charts and tables", async () => {
     const member = await server.connect("bob");
@@ -53,6 +95,8 @@ describe("diagnostics", () => {
     await eventually(async () => (await admin.page.locator("canvas").count()) >= 5, "the charts");
     const tile = admin.page.getByRole("main").getByText("Connections", { exact: true }).first().locator("xpath=..");
     await eventually(async () => /\b2\b/.test(await tile.innerText()), "two connections");
+    const messages = admin.page.getByRole("listitem").filter({ hasText: "/min" });
+    await eventually(async () => /\b1 \/min/.test((await messages.innerText()).replaceAll("\n", " ")), "the one message");
     await admin.page.getByText(/MB/).first().waitFor();
     await admin.page.getByText("slimy-rt", { exact: false }).first().waitFor();
     await admin.assertAccessible();
@@ -77,6 +121,38 @@ describe("diagnostics", () => {
     await admin.page.getByText(/stale/i).first().waitFor({ timeout: 15_000 });
     await admin.assertAccessible();
     admin.assertQuiet(AWAY);
+  });
+
+  it("a panel says of when its figures are, and marks them when it cannot get newer ones", async () => {
+    const member = await alice();
+    await member.goto("/diagnostics");
+    const panel = member.page.getByRole("region", { name: "Server" });
+    await panel.getByText(/^as of \d\d:\d\d:\d\d$/).waitFor();
+    await member.page.route("**/api/diag", (route) => route.abort());
+    // Whoever comes back to the page has it ask at once.
+    const stale = () => member.page.evaluate(() => dispatchEvent(new Event("focus"))).then(() => panel.getByText("stale").isVisible());
+    await eventually(stale, "the panel is marked", 10_000);
+    await panel.getByText(/MB/).first().waitFor();
+    await member.assertAccessible();
+    await member.page.unroute("**/api/diag");
+    await panel.getByRole("button", { name: "Try again" }).click();
+    await panel.getByText("stale").waitFor({ state: "detached" });
+    member.assertQuiet(AWAY);
+  });
+
+  it("leaves no gaps in its rows, and shows who one is", async () => {
+    const admin = await browser.person(server.url, { cookie: server.cookie("alexandria", "admin") });
+    await admin.goto("/diagnostics");
+    for (const width of [360, 768, 1024, 1280, 1920]) {
+      await admin.page.setViewportSize({ width, height: 800 });
+      for (const cells of [".diagnostics-tile", ".diagnostics-chart"]) {
+        const tops = await admin.page.locator(cells).evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top));
+        const [first, last] = [tops[0], tops.at(-1)].map((top) => tops.filter((other) => other === top).length);
+        assert.equal(last, first, `${cells} at ${width} pixels`);
+      }
+      const hidden = await admin.page.getByTitle("Alexandria").evaluate((name) => name.scrollWidth - name.clientWidth);
+      assert.ok(hidden <= 0, `the name at ${width} pixels`);
+    }
   });
 
   it("is dark where that is preferred, and fits a telephone", async () => {

@@ -1,27 +1,17 @@
-import { Component, lazy, Suspense, type ReactNode } from "react";
-import { ErrorState, Loading } from "../common/ui";
+import { Component, type ReactNode } from "react";
+import { ErrorState } from "../common/ui";
 import "./app.css";
 import { usePathname } from "./router";
+import { LOGIN } from "./routes";
+import { ScreenPlace } from "./ScreenPlace";
 import { Shell } from "./Shell";
-
-const LoginPage = lazy(() => import("../login/LoginPage"));
 
 export function App() {
   const path = usePathname();
-  return (
-    <Failures>
-      {path === "/login" ? (
-        <Suspense fallback={<Loading />}>
-          <LoginPage />
-        </Suspense>
-      ) : (
-        <Shell path={path} />
-      )}
-    </Failures>
-  );
+  return <Failures>{path === "/login" ? <ScreenPlace title="The login" file={LOGIN} /> : <Shell path={path} />}</Failures>;
 }
 
-/** What a screen throws, its missing file after an update of the server included, must not leave an empty page. */
+/** What fails outside of a screen must not leave an empty page. */
 class Failures extends Component<{ children: ReactNode }, { message?: string }> {
   override state: { message?: string } = {};
 

@@ -1,4 +1,4 @@
-import { Suspense, useEffect } from "react";
+import { useEffect } from "react";
 import { startFeed, useUnreadTotal } from "../chat/feed";
 import { connect, useConnection } from "../common/socket";
 import { useMeState, type Me } from "../common/me";
@@ -7,7 +7,11 @@ import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { loginPath } from "./paths";
 import { Link, navigate } from "./router";
-import { routeOf } from "./routes";
+import { loadAll, routeOf } from "./routes";
+import { ScreenPlace } from "./ScreenPlace";
+
+/** The first screen goes before the others' files. */
+const LOAD_ALL_AFTER_MS = 1_000;
 
 /** The page of who is logged in; who is not goes to the login. */
 export function Shell({ path }: { path: string }) {
@@ -41,6 +45,10 @@ function Page({ me, path }: { me: Me; path: string }) {
     connect();
   }, [me]);
   useEffect(() => {
+    const timer = setTimeout(() => loadAll(me.role === "admin"), LOAD_ALL_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [me.role]);
+  useEffect(() => {
     if (status === "refused" && reason === "not_authorized") goToLogin();
   }, [status, reason]);
   useEffect(() => {
@@ -55,13 +63,7 @@ function Page({ me, path }: { me: Me; path: string }) {
       <Header me={me} current={route} unread={unread} />
       <ConnectionBanner connection={connection} />
       <main id="main" tabIndex={-1}>
-        {route ? (
-          <Suspense fallback={<Loading />}>
-            <route.Screen key={route.path} />
-          </Suspense>
-        ) : (
-          <NotFound />
-        )}
+        {route ? <ScreenPlace key={route.path} title={route.title} file={route.file} /> : <NotFound />}
       </main>
     </div>
   );

@@ -1,4 +1,4 @@
-import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+import { ScreenFile } from "./screenFile";
 
 export interface Route {
   path: string;
@@ -6,27 +6,37 @@ export interface Route {
   adminsOnly: boolean;
   /** Whether the screen fills the window and scrolls its own lists. */
   fills: boolean;
-  Screen: LazyExoticComponent<ComponentType>;
+  file: ScreenFile;
 }
 
 export const ROUTES: readonly Route[] = [
-  { path: "/chat", title: "Chat", adminsOnly: false, fills: true, Screen: lazy(() => import("../chat/ChatPage")) },
+  { path: "/chat", title: "Chat", adminsOnly: false, fills: true, file: new ScreenFile(() => import("../chat/ChatPage")) },
   {
     path: "/diagnostics",
     title: "Diagnostics",
     adminsOnly: false,
     fills: false,
-    Screen: lazy(() => import("../diagnostics/DiagnosticsPage")),
+    file: new ScreenFile(() => import("../diagnostics/DiagnosticsPage")),
   },
-  { path: "/logs", title: "Logs", adminsOnly: true, fills: true, Screen: lazy(() => import("../logs/LogsPage")) },
+  { path: "/logs", title: "Logs", adminsOnly: true, fills: true, file: new ScreenFile(() => import("../logs/LogsPage")) },
   {
     path: "/connections",
     title: "Connections",
     adminsOnly: true,
     fills: false,
-    Screen: lazy(() => import("../connections/ConnectionsPage")),
+    file: new ScreenFile(() => import("../connections/ConnectionsPage")),
   },
 ];
+
+export const LOGIN = new ScreenFile(() => import("../login/LoginPage"));
+
+/**
+ * Loads the screens that the user can go to: they are there also when the server is away, or has another version, by
+ * then. What does not come now is loaded by the click.
+ */
+export function loadAll(admin: boolean): void {
+  for (const { file, adminsOnly } of ROUTES) if (admin || !adminsOnly) file.load().catch(() => undefined);
+}
 
 /** The screen of a path; the first page is the chat. */
 export function routeOf(pathname: string): Route | undefined {

@@ -14,6 +14,12 @@ export function decimals(value: Figure, digits: Digits): string {
   return (known(value) && formats[digits]?.format(value)) || UNKNOWN;
 }
 
+/** A time that something took: what is too short for the digits was not nothing. */
+export function milliseconds(value: Figure, digits: Digits): string {
+  const least = 10 ** -digits;
+  return known(value) && value < least ? `<${least}` : decimals(value, digits);
+}
+
 export const count = (value: Figure): string => decimals(value, 0);
 
 export const megabytes = (value: Figure): string => (known(value) ? `${decimals(value, 1)} MB` : UNKNOWN);

@@ -2,6 +2,7 @@
 const LOCALE = "en-GB";
 
 const timeOfDay = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const moment = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -20,6 +21,9 @@ export function formatDuration(seconds: number): string {
   }
   return [...parts, `${rest}s`].join(" ");
 }
+
+/** `18:00:05`, of a time in milliseconds. */
+export const formatClock = (at: number): string => clock.format(at);
 
 export const formatTime = (iso: string): string => formatted(timeOfDay, iso);
 export const formatDay = (iso: string): string => formatted(day, iso);

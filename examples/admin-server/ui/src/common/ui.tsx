@@ -52,14 +52,17 @@ interface ErrorProps {
   title?: string;
   message: string;
   onRetry?: () => void;
+  /** What else can be done. */
+  children?: ReactNode;
 }
 
-export function ErrorState({ title = "Something went wrong", message, onRetry }: ErrorProps) {
+export function ErrorState({ title = "Something went wrong", message, onRetry, children }: ErrorProps) {
   return (
     <div className="state state-error" role="alert">
       <p className="state-title">{title}</p>
       <p className="state-text">{message}</p>
       {onRetry && <Button onClick={onRetry}>Try again</Button>}
+      {children}
     </div>
   );
 }

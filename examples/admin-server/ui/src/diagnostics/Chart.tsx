@@ -39,11 +39,13 @@ export function Chart({ kind, history }: { kind: ChartKind; history: History }) 
   return (
     <figure className="diagnostics-chart">
       <figcaption>
-        <h3>{kind.title}</h3>
+        <h3>
+          {kind.title} {kind.about && <small>{kind.about}</small>}
+        </h3>
         <ul className="diagnostics-legend">
           {kind.lines.map(({ name }, index) => (
             <li key={name} data-line={index + 1}>
-              {name} <strong>{reading(kind, plot.lines[index]?.[at])}</strong>
+              {name} <strong>{reading(kind, index, plot.lines[index]?.[at])}</strong>
             </li>
           ))}
         </ul>

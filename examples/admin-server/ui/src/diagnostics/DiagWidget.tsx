@@ -1,29 +1,26 @@
-import useSWR from "swr";
-import { getJson } from "../common/api";
 import { formatDuration, UNKNOWN } from "../common/format";
 import { useMe } from "../common/me";
-import { EmptyState, ErrorState, Loading, Panel } from "../common/ui";
-import { busiest, readDiag } from "./diag";
+import { EmptyState } from "../common/ui";
+import { busiest, readDiag, type Diag } from "./diag";
 import { count, megabytes } from "../common/figures";
 import { Facts } from "./Facts";
+import { PolledPanel } from "./PolledPanel";
+import { usePolled } from "./usePolled";
 
 const EVERY_MS = 60_000;
 
 /** The server in a few figures, for everybody who is logged in; asked for once a minute. */
 export function DiagWidget() {
-  const { data, error, mutate } = useSWR<unknown, Error>("/api/diag", getJson, { refreshInterval: EVERY_MS });
+  const polled = usePolled("/api/diag", EVERY_MS, readDiag);
   return (
-    <Panel title="Server">
-      {data === undefined && !error && <Loading />}
-      {error && <ErrorState message={error.message} onRetry={() => void mutate()} />}
-      {data !== undefined && <Figures data={data} />}
-    </Panel>
+    <PolledPanel title="Server" polled={polled}>
+      {(diag) => <Figures diag={diag} />}
+    </PolledPanel>
   );
 }
 
-function Figures({ data }: { data: unknown }) {
+function Figures({ diag }: { diag: Diag }) {
   const me = useMe();
-  const diag = readDiag(data);
   if (!diag.authenticated) return <EmptyState title="You are not logged in">Log in to see the server's figures.</EmptyState>;
   const { shown, others, uploads } = busiest(diag.byGuild);
   const nameOf = (guildId: string): string => me?.guilds.find(({ id }) => id === guildId)?.name ?? guildId;

@@ -1,34 +1,30 @@
-import useSWR from "swr";
-import { getJson } from "../common/api";
 import { UNKNOWN } from "../common/format";
-import { ErrorState, Loading, Panel } from "../common/ui";
+import { count, megabytes, milliseconds } from "../common/figures";
 import { Facts } from "./Facts";
-import { count, decimals, megabytes } from "../common/figures";
+import { PolledPanel } from "./PolledPanel";
 import { readSnapshot, type Snapshot } from "./snapshot";
+import { usePolled } from "./usePolled";
 
 const EVERY_MS = 30_000;
 
-async function fetchSnapshot(path: string): Promise<Snapshot> {
-  const snapshot = readSnapshot(await getJson<unknown>(path));
+function read(body: unknown): Snapshot {
+  const snapshot = readSnapshot(body);
   if (!snapshot) throw new Error("The server's answer has no figures.");
   return snapshot;
 }
 
 /** What the server says of itself; it takes the figures at most every 30 seconds, and is asked as often. */
 export function DiagnosticsCard() {
-  const { data, error, mutate } = useSWR<Snapshot, Error>("/api/diagnostics", fetchSnapshot, { refreshInterval: EVERY_MS });
+  const polled = usePolled("/api/diagnostics", EVERY_MS, read);
   return (
-    <Panel title="Diagnostics">
-      {!data && !error && <Loading />}
-      {error && <ErrorState title="The server could not take its figures" message={error.message} onRetry={() => void mutate()} />}
-      {data && !error && <Figures snapshot={data} />}
-    </Panel>
+    <PolledPanel title="Diagnostics" polled={polled} takenAt={({ at }) => at}>
+      {(snapshot) => <Figures snapshot={snapshot} />}
+    </PolledPanel>
   );
 }
 
-function milliseconds(value: number | undefined): string {
-  return value === undefined ? UNKNOWN : `${decimals(value, 1)} ms`;
-}
+/** The server's quantiles of requests are whole milliseconds. */
+const request = (value: number | undefined): string => (value === undefined ? UNKNOWN : `${milliseconds(value, 0)} ms`);
 
 function Figures({ snapshot }: { snapshot: Snapshot }) {
   const { degraded } = snapshot;
@@ -44,12 +40,17 @@ function Figures({ snapshot }: { snapshot: Snapshot }) {
           ["Uploads", count(snapshot.uploadsTotal)],
           ["Uploads today", count(snapshot.uploadsToday)],
           ["Connections", count(snapshot.connections)],
+        ]}
+      />
+      <h3 className="diagnostics-subtitle">Since the start</h3>
+      <Facts
+        facts={[
           ["Chat messages", count(snapshot.messages)],
           ["Requests", count(snapshot.requests)],
           ["Failed requests", count(snapshot.errors)],
-          ["Requests p50", milliseconds(snapshot.p50Ms)],
-          ["Requests p95", milliseconds(snapshot.p95Ms)],
-          ["Requests p99", milliseconds(snapshot.p99Ms)],
+          ["Requests p50", request(snapshot.p50Ms)],
+          ["Requests p95", request(snapshot.p95Ms)],
+          ["Requests p99", request(snapshot.p99Ms)],
         ]}
       />
     </>

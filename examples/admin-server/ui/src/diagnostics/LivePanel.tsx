@@ -1,12 +1,9 @@
-import { lazy, Suspense } from "react";
 import { Badge, EmptyState, ErrorState, Loading, Panel } from "../common/ui";
 import { RequestError } from "../common/socket";
-import { CHARTS } from "./chartKinds";
+import { Charts } from "./Charts";
 import { Nodes, Subsystems } from "./Nodes";
 import { Tiles } from "./Tiles";
 import { useLive, type LiveFigures } from "./useLive";
-
-const Charts = lazy(() => import("./Charts"));
 
 /** The figures as they change, for admins. */
 export function LivePanel() {
@@ -24,9 +21,7 @@ export function LivePanel() {
       {newest && newest.degraded.length > 0 && <p className="diagnostics-degraded">Without figures of: {newest.degraded.join(", ")}.</p>}
       <Tiles history={history} />
       <div className="diagnostics-charts">
-        <Suspense fallback={CHARTS.map(({ id }) => <div key={id} className="diagnostics-chart" />)}>
-          <Charts history={history} />
-        </Suspense>
+        <Charts history={history} />
       </div>
       <div className="diagnostics-columns diagnostics-health">
         <Panel title="Nodes">

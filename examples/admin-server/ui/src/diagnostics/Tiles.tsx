@@ -17,7 +17,7 @@ export function Tiles({ history }: { history: History }) {
   );
 }
 
-function LiveTile({ name, value, unit, change, series }: TileFigures) {
+function LiveTile({ name, value, unit, change, curve, least }: TileFigures) {
   return (
     <li className="diagnostics-tile">
       <span className="diagnostics-tile-name">{name}</span>
@@ -27,7 +27,7 @@ function LiveTile({ name, value, unit, change, series }: TileFigures) {
       </span>
       <span className="diagnostics-tile-change">{change}</span>
       <svg viewBox={`0 -2 ${WIDTH} ${HEIGHT + 4}`} preserveAspectRatio="none" aria-hidden="true">
-        <path d={sparkPath(series, WIDTH, HEIGHT)} vectorEffect="non-scaling-stroke" />
+        <path d={sparkPath(curve, least, WIDTH, HEIGHT)} vectorEffect="non-scaling-stroke" />
       </svg>
     </li>
   );

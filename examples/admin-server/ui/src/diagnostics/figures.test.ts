@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { CHARTS, chartPlot, description, reading } from "./chartKinds";
-import { bytesText, count, decimals, megabytes, signed } from "../common/figures";
-import { freshness } from "./freshness";
+import { bytesText, count, decimals, megabytes, milliseconds, signed } from "../common/figures";
+import { fromZero } from "./chartOptions";
+import { freshness, isOld } from "./freshness";
 import { readSnapshot } from "./snapshot";
 import { at } from "./testing";
 import { tiles } from "./tileFigures";
@@ -18,6 +19,12 @@ describe("figures", () => {
     expect([0, 900, 2048, 5_000_000].map(bytesText)).toEqual(["0 B", "900 B", "2.0 KB", "4.8 MB"]);
   });
 
+  it("write a time that is too short for their digits as such", () => {
+    expect([milliseconds(0, 0), milliseconds(4, 0), milliseconds(0.004, 2), milliseconds(0.5, 2), milliseconds(undefined, 0)]).toEqual([
+      "<1", "4", "<0.01", "0.50", "–",
+    ]);
+  });
+
   it("write changes with their sign", () => {
     expect([signed(3, 0), signed(-1.25, 1), signed(0.04, 1), signed(-1200, 0), signed(undefined, 1)]).toEqual(["+3", "−1.3", "±0.0", "−1,200", "–"]);
   });
@@ -28,6 +35,10 @@ describe("freshness", () => {
     expect(freshness(1000, 7000, true)).toEqual({ stale: false, ageSec: 6 });
     expect(freshness(1000, 7001, true).stale).toBe(true);
     expect(freshness(1000, 1500, false)).toEqual({ stale: true, ageSec: 0 });
+  });
+
+  it("of a poll ends when the next answer is late", () => {
+    expect([isOld(undefined, 99_000, 30_000), isOld(1000, 41_000, 30_000), isOld(1000, 41_001, 30_000)]).toEqual([false, false, true]);
   });
 
   it("does not begin before the first snapshot, nor in the future", () => {
@@ -52,24 +63,32 @@ describe("readSnapshot", () => {
     expect(snapshot?.subsystems).toEqual([{ name: "broker", state: "down" }]);
   });
 
+  it("knows no latency where nothing was asked or handled", () => {
+    const taken = { ok: true, generatedAt: "2026-11-22T18:00:00.000Z", latency: { handlerP50Ms: 0, handlerP99Ms: 0 } };
+    const idle = readSnapshot({ ...taken, load: { eventsPerSecond: 0 }, requests: { total: 5, p95Ms: null } });
+    expect(idle).toMatchObject({ p95Ms: undefined, handlerP50Ms: undefined, handlerP99Ms: undefined });
+    expect(readSnapshot({ ...taken, load: { eventsPerSecond: 0.5 } })).toMatchObject({ handlerP50Ms: 0, handlerP99Ms: 0 });
+  });
+
   it("refuses what is no snapshot", () => {
     expect([undefined, [], { ok: false }, { ok: true }, { ok: true, generatedAt: "soon" }].map(readSnapshot)).toEqual(Array(5).fill(undefined));
   });
 });
 
 describe("tiles", () => {
-  const history = Array.from({ length: 40 }, (_, index) => at(index * 2, { connections: index, messages: index * 2, pendingBytes: index * 1024, rssMB: 10 }));
+  const history = Array.from({ length: 70 }, (_, index) => at(index * 2, { connections: index, messages: index * 2, pendingBytes: index * 1024, rssMB: 10 }));
   const tile = (name: string) => tiles(history).find((one) => one.name === name);
 
   it("have a value, a unit and the change over a minute", () => {
-    expect(tile("Connections")).toMatchObject({ value: "39", unit: "", change: "+30 in 1 min" });
+    expect(tile("Connections")).toMatchObject({ value: "69", unit: "", change: "+30 in 1 min" });
     expect(tile("Messages")).toMatchObject({ value: "60", unit: "/min", change: "±0 in 1 min" });
     expect(tile("Memory")).toMatchObject({ value: "10.0", unit: "MB", change: "±0.0 in 1 min" });
-    expect(tile("Pending")).toMatchObject({ value: "39.0", unit: "KB", change: "+30.0 KB in 1 min" });
+    expect(tile("Pending")).toMatchObject({ value: "69.0", unit: "KB", change: "+30.0 KB in 1 min" });
   });
 
   it("have dashes for what is not known", () => {
     expect(tile("CPU")).toMatchObject({ value: "–", change: "–" });
+    expect(tile("Requests p95, 10 s")).toMatchObject({ value: "–", unit: "", curve: { lines: [Array(70).fill(null)] } });
     expect(tiles([]).every(({ value, change }) => value === "–" && change === "–")).toBe(true);
   });
 });
@@ -84,8 +103,14 @@ describe("charts", () => {
     expect(description(connections!, chartPlot(connections!, []))).toContain("no figures");
   });
 
+  it("leave an idle server's noise at the ground", () => {
+    expect([fromZero(null, 10), fromZero(0.5, 10)]).toEqual([[0, 10], [0, 10]]);
+    expect(fromZero(80, 10)[1]).toBeGreaterThan(80);
+  });
+
   it("write a reading with its unit", () => {
     const byId = (id: string) => CHARTS.find((kind) => kind.id === id)!;
-    expect([reading(byId("messages"), 2), reading(byId("cpu"), 3.25), reading(byId("cpu"), null)]).toEqual(["2.0/s", "3.3 %", "–"]);
+    expect([reading(byId("messages"), 0, 2), reading(byId("cpu"), 0, 3.25), reading(byId("cpu"), 0, null)]).toEqual(["2.0/s", "3.3 %", "–"]);
+    expect([reading(byId("latency"), 0, 0), reading(byId("latency"), 1, 0.254)]).toEqual(["<1 ms", "0.25 ms"]);
   });
 });

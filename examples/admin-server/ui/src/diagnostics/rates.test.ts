@@ -1,35 +1,53 @@
 import { describe, expect, it } from "vitest";
-import { changeOverMinute, gauge, last, plot, rate, scaled } from "./rates";
+import { changeOverMinute, gauge, last, plot, rate, scaled, summed } from "./rates";
 import { at } from "./testing";
 
-const messages = (...counts: (number | undefined)[]) => counts.map((count, index) => at(index * 2, { messages: count }));
-const read = (one: { messages: number | undefined }) => one.messages;
+/** One snapshot each two seconds with that many messages; the process is as old as `uptime` at the first. */
+const messages = (counts: readonly (number | undefined)[], uptime = 1000) =>
+  counts.map((count, index) => at(index * 2, { messages: count, uptimeSec: uptime + index * 2 }));
+const perSecond = (history: ReturnType<typeof messages>, windowMs: number) =>
+  rate(history, windowMs, gauge(history, (one) => one.messages));
 
 describe("rate", () => {
-  it("is what a counter grew in a second", () => {
-    expect(rate(messages(10, 14, 14, 20), 2000, read)).toEqual([null, 2, 0, 3]);
+  it("is what a counter grew in a second, over a full window", () => {
+    expect(perSecond(messages([10, 14, 14, 20]), 4000)).toEqual([null, null, 1, 1.5]);
   });
 
-  it("looks back over its window", () => {
-    expect(rate(messages(0, 2, 4, 8, 16), 4000, read)).toEqual([null, 1, 1, 1.5, 3]);
+  it("bears snapshots that are a little late or early", () => {
+    const history = messages([0, 10, 20, 30]).map((one, index) => ({ ...one, at: one.at + (index % 2) * 100 }));
+    expect(perSecond(history, 4000).map((value) => value?.toFixed(1))).toEqual([undefined, undefined, "5.0", "5.0"]);
   });
 
-  it("begins anew when the counter fell", () => {
-    expect(rate(messages(100, 104, 0, 2, 6), 60_000, read)).toEqual([null, 2, null, 1, 1.5]);
+  it("does not make much of a young server's first message", () => {
+    expect(scaled(perSecond(messages([0, 1, 1, 2], 2), 60_000), 60)).toEqual([0, 1, 1, 2]);
   });
 
   it("begins anew when another process answers, though its counter is higher", () => {
-    const [first, second, third] = messages(1, 500, 502);
+    const [first, second, third] = messages([1, 500, 502], 2);
     const other = [second, third].map((one) => ({ ...one!, process: "other/2" }));
-    expect(rate([first!, ...other], 60_000, read)).toEqual([null, null, 1]);
+    expect(perSecond([first!, ...other], 10_000)).toEqual([0, 0, 0.2]);
+  });
+
+  it("begins anew when the process is younger than before, though it has the same number and host", () => {
+    const history = [...messages([100, 104]), at(4, { messages: 200, uptimeSec: 1 }), at(6, { messages: 210, uptimeSec: 3 })];
+    expect(perSecond(history, 10_000)).toEqual([null, null, 0, 1]);
+  });
+
+  it("begins anew when the counter fell, and after a hole", () => {
+    expect(perSecond(messages([100, 104, 0, 2, 6]), 4000)).toEqual([null, null, null, null, 1.5]);
+    const history = [at(0, { messages: 0 }), at(2, { messages: 2 }), at(100, { messages: 4 })];
+    expect(perSecond(history, 60_000)).toEqual([null, null, null]);
   });
 
   it("knows nothing where nothing was counted", () => {
-    expect(rate(messages(1, undefined, 5), 60_000, read)).toEqual([null, null, null]);
+    expect(perSecond(messages([1, undefined, 5], 2), 60_000)).toEqual([0, null, null]);
   });
 
-  it("can be scaled to a minute", () => {
-    expect(scaled([null, 2], 60)).toEqual([null, 120]);
+  it("is the same of a counter and of the speed that is told for each two seconds", () => {
+    const history = messages([0, 2, 2, 2, 2, 12, 12]).map((one, index) => ({ ...one, eventsPerSecond: [0, 1, 0, 0, 0, 5, 0][index] }));
+    const events = rate(history, 10_000, summed(history, (one) => one.eventsPerSecond));
+    expect(events).toEqual(perSecond(history, 10_000));
+    expect(events.slice(-2)).toEqual([1.2, 1]);
   });
 });
 
@@ -51,6 +69,11 @@ describe("changeOverMinute", () => {
   it("does not compare two processes", () => {
     const mixed = history.map((one, index) => (index < 20 ? { ...one, process: "other/2" } : one));
     expect(changeOverMinute(mixed, series)).toBeUndefined();
+  });
+
+  it("does not compare a process with the one before it, of the same number and host", () => {
+    const young = history.map((one, index) => ({ ...one, uptimeSec: index < 30 ? 5 + index * 2 : (index - 30) * 2 }));
+    expect(changeOverMinute(young, series)).toBeUndefined();
   });
 
   it("knows nothing when the newest value is missing", () => {

@@ -9,39 +9,65 @@ export const MINUTE_MS = 60_000;
 const HOLE_MS = 10_000;
 /** A comparison with something this much older than asked for would be another comparison. */
 const TOLERANCE_MS = 15_000;
+/** Snapshots come a little early or late; half the time between two of them. */
+const SLACK_MS = 1_000;
+/** So soon after its start a process has taken its first snapshot. */
+const START_MS = 4_000;
+
+/** In a container the new process has the host and the number of the old one, but not its age. */
+function restarted(before: Snapshot, after: Snapshot): boolean {
+  if (before.process !== after.process) return true;
+  return before.uptimeSec !== undefined && after.uptimeSec !== undefined && after.uptimeSec < before.uptimeSec;
+}
 
 export function broken(before: Snapshot, after: Snapshot): boolean {
-  return before.process !== after.process || after.at - before.at > HOLE_MS;
+  return restarted(before, after) || after.at - before.at > HOLE_MS;
 }
 
 export function gauge(history: History, read: Reader): Series {
   return history.map((snapshot) => read(snapshot) ?? null);
 }
 
-/**
- * How fast a counter grew, per second, over the `windowMs` before each snapshot. A counter that falls belongs to a
- * server that was started again: what was counted before does not count.
- */
-export function rate(history: History, windowMs: number, read: Reader): Series {
+/** The counter behind a speed that each snapshot tells for the time since the one before; it begins anew where that is not known. */
+export function summed(history: History, read: Reader): Series {
+  let sum = 0;
   return history.map((snapshot, index) => {
-    const now = read(snapshot);
+    const perSecond = read(snapshot);
+    const before = history[index - 1];
+    if (perSecond === undefined) return null;
+    if (before && !broken(before, snapshot)) sum += (perSecond * (snapshot.at - before.at)) / 1000;
+    return sum;
+  });
+}
+
+/**
+ * How fast a counter grew, per second, over the `windowMs` before each snapshot. A process that is younger has counted
+ * nothing before its start: its first seconds are not taken for more than they are. When the window is not full for
+ * another reason, nothing is known.
+ */
+export function rate(history: History, windowMs: number, counter: Series): Series {
+  return history.map((snapshot, index) => {
+    const now = counter[index] ?? undefined;
     if (now === undefined) return null;
     let first = snapshot;
     let least = now;
     for (let back = index - 1; back >= 0; back -= 1) {
       const before = history[back];
-      const count = before && read(before);
-      if (!before || count === undefined || count > least || before.process !== snapshot.process) break;
-      if (snapshot.at - before.at > windowMs) break;
+      const count = counter[back] ?? undefined;
+      if (!before || count === undefined || count > least) break;
+      if (broken(before, first) || snapshot.at - before.at > windowMs + SLACK_MS) break;
       first = before;
       least = count;
     }
-    return first === snapshot ? null : ((now - least) * 1000) / (snapshot.at - first.at);
+    const span = snapshot.at - first.at;
+    if (span >= windowMs - SLACK_MS) return ((now - least) * 1000) / span;
+    const wholeLife = snapshot.uptimeSec !== undefined && snapshot.uptimeSec * 1000 - span <= START_MS;
+    return wholeLife ? ((now - least) * 1000) / windowMs : null;
   });
 }
 
 export function scaled(series: Series, factor: number): Series {
-  return series.map((value) => value === null ? null : value * factor);
+  return series.map((value) => (value === null ? null : value * factor));
 }
 
 export function last(series: Series): number | undefined {
@@ -56,9 +82,9 @@ export function changeOverMinute(history: History, series: Series): number | und
   const index = history.findLastIndex(({ at }) => at <= newest.at - MINUTE_MS);
   const then = history[index];
   const before = series[index] ?? undefined;
-  if (!then || before === undefined) return undefined;
-  if (then.process !== newest.process || newest.at - MINUTE_MS - then.at > TOLERANCE_MS) return undefined;
-  return value - before;
+  if (!then || before === undefined || newest.at - MINUTE_MS - then.at > TOLERANCE_MS) return undefined;
+  const since = history.slice(index);
+  return since.some((one, at) => restarted(since[at - 1] ?? one, one)) ? undefined : value - before;
 }
 
 export interface Plot {

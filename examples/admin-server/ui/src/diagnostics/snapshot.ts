@@ -19,7 +19,7 @@ export interface Subsystem {
 export interface Snapshot {
   /** When it was taken, by the server's clock, in milliseconds. */
   at: number;
-  /** Another process' counters have nothing to do with this one's. */
+  /** Another process' counters have nothing to do with this one's. That this one is another than before may show in its uptime only. */
   process: string;
   host: string | undefined;
   pid: number | undefined;
@@ -74,6 +74,8 @@ export function readSnapshot(value: unknown): Snapshot | undefined {
   const requests = fields(all["requests"]);
   const load = fields(all["load"]);
   const latency = fields(all["latency"]);
+  // Without an event there was none that took no time.
+  const idle = load["eventsPerSecond"] === 0;
   const host = text(all["host"]);
   const pid = number(all["pid"]);
   return {
@@ -101,8 +103,8 @@ export function readSnapshot(value: unknown): Snapshot | undefined {
     cpuPercent: number(fields(all["cpu"])["percent"]),
     eventsPerSecond: number(load["eventsPerSecond"]),
     deliveriesPerSecond: number(load["deliveriesPerSecond"]),
-    handlerP50Ms: number(latency["handlerP50Ms"]),
-    handlerP99Ms: number(latency["handlerP99Ms"]),
+    handlerP50Ms: idle ? undefined : number(latency["handlerP50Ms"]),
+    handlerP99Ms: idle ? undefined : number(latency["handlerP99Ms"]),
     pendingBytes: number(all["pendingBytes"]),
     subsystems: Object.entries(fields(all["subsystems"])).map(([name, state]) => ({ name, state: text(state) ?? "down" })),
     nodes: list(all["nodes"])

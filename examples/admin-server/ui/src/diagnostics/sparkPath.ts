@@ -1,18 +1,19 @@
-import type { Series } from "./rates";
+import type { Plot } from "./rates";
 
-/** Five minutes of one value each two seconds. */
-const SHOWN = 150;
+const SHOWN_SEC = 5 * 60;
 
 /**
- * The path of a small picture of the newest values, as high as the box; gaps stay gaps, and what does not change is a
- * line in the middle.
+ * The path of a small picture of the newest five minutes, as high as the box; gaps stay gaps. What changes by less than
+ * `least` does not fill the height: noise would look like much.
  */
-export function sparkPath(series: Series, width: number, height: number): string {
-  const shown = series.slice(-SHOWN);
+export function sparkPath({ times, lines: [line = []] }: Plot, least: number, width: number, height: number): string {
+  const newest = times.at(-1) ?? 0;
+  const from = times.findIndex((time) => time >= newest - SHOWN_SEC);
+  const shown = from < 0 ? [] : line.slice(from);
   const values = shown.filter((value) => value !== null);
-  const least = Math.min(...values);
-  const span = Math.max(...values) - least;
-  const step = width / (SHOWN - 1);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const span = Math.max(high - low, least);
+  const middle = (low + high) / 2;
   let pen = "M";
   return shown
     .flatMap((value, index) => {
@@ -21,8 +22,8 @@ export function sparkPath(series: Series, width: number, height: number): string
         return [];
       }
       // The newest value is at the right edge, however few there are.
-      const x = width - (shown.length - 1 - index) * step;
-      const y = span === 0 ? height / 2 : height - ((value - least) / span) * height;
+      const x = width * (1 - (newest - (times[from + index] ?? newest)) / SHOWN_SEC);
+      const y = height * (0.5 - (value - middle) / span);
       const point = `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
       pen = "L";
       return [point];
