@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import WebSocket from "ws";
-import { Admin, GUILD, IN_GUILD } from "../lib/admin.mjs";
+import { Admin, GUILD, IN_GUILD, person, SECRET } from "../lib/admin.mjs";
 import { eventually } from "../lib/deadline.mjs";
+import { nested, sign } from "../lib/jwt.mjs";
 import { Browser } from "./lib.mjs";
 
 const SESSIONS = { root: IN_GUILD, alice: IN_GUILD, bob: IN_GUILD };
@@ -196,7 +197,59 @@ describe("the log", () => {
     await eventually(() => new URL(admin.page.url()).searchParams.get("level") === "error", "the level in the address");
     await admin.page.getByRole("link", { name: "Logs" }).click();
     assert.equal(new URL(admin.page.url()).searchParams.get("level"), "error", "the way to where we are leads nowhere else");
+    await admin.page.getByRole("link", { name: "Diagnostics" }).click();
+    await admin.page.getByRole("link", { name: "Logs" }).click();
+    assert.equal(await admin.page.getByLabel("Level").inputValue(), "error", "the filter is there again");
+    assert.equal(new URL(admin.page.url()).searchParams.get("text"), "nothing has this");
     admin.assertQuiet();
+  });
+
+  it("keeps what is here through a search, a pause and a reader's place, and the focus", async () => {
+    const admin = await root();
+    await admin.goto("/logs");
+    await makeLines(200);
+    const { page } = admin;
+    const counted = page.locator(".logs-counts");
+    const lines = async () => Number((await counted.innerText()).replace(/ line.*/s, "").replaceAll(",", ""));
+    await eventually(async () => (await lines()) >= 200, "the lines");
+    const before = await lines();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.locator(".logs-scroll").evaluate((box) => (box.scrollTop = 1_000));
+    // The first row that is in sight.
+    const read = () =>
+      page.locator(".logs-scroll").evaluate((box) => {
+        const { top } = box.getBoundingClientRect();
+        return [...box.querySelectorAll(".logs-row")].find((row) => row.getBoundingClientRect().bottom > top)?.textContent;
+      });
+    const reading = await read();
+    await page.getByLabel("Text").fill("user=root");
+    await eventually(async () => (await lines()) < 20, "the search");
+    await page.getByLabel("Text").fill("");
+    await eventually(async () => (await lines()) === before, "all lines");
+    assert.equal(await read(), reading);
+    await server.connect("alice");
+    await page.getByRole("button", { name: /Paused · \d+ new/ }).click();
+    const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+    assert.equal(await focused(), "Log lines");
+    await page.getByRole("button", { name: "Jump to the end" }).click();
+    assert.equal(await focused(), "Log lines");
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await eventually(async () => (await lines()) === 0, "no lines");
+    await page.getByRole("button", { name: "Resume" }).waitFor();
+    admin.assertQuiet();
+  });
+
+  it("says where lines may be missing after another process took over", async () => {
+    const admin = await root();
+    await admin.goto("/logs");
+    await admin.page.locator(".logs-row").first().waitFor();
+    const { port } = server;
+    await server.stop();
+    server = await Admin.start({ sessions: SESSIONS, port });
+    await admin.page.getByText(/Lines may be missing from/).waitFor({ timeout: 30_000 });
+    await admin.assertAccessible();
+    admin.assertQuiet(AWAY);
   });
 
   it("shows the fields of a line", async () => {
@@ -254,6 +307,42 @@ describe("connections", () => {
     assert.equal(await victim.life("disconnect"), "io server disconnect");
     await eventually(async () => (await row.count()) === 0, "the row is gone");
     assert.match(server.program.stderr, /an administrator disconnects a client.*by=root/);
+    admin.assertQuiet();
+  });
+
+  it("names of any length cover nothing, and turn no text around", async () => {
+    const named = (id, globalName) => server.cookie(sign(nested({ ...person(id), globalName }), SECRET));
+    for (const cookie of [named("alice", "M".repeat(200)), named("bob", "Wolfgang Amadeus Mozart von Salz")]) await server.client({ cookie }).connected();
+    for (const options of [{}, { viewport: { width: 360, height: 740 } }]) {
+      const admin = await root(options);
+      await admin.goto("/connections?text=guild");
+      await admin.page.getByRole("row").filter({ hasText: "MMMM" }).waitFor();
+      await admin.page.locator(".connections-scroll").evaluate((box) => (box.scrollLeft = box.scrollWidth));
+      for (const name of [/^Disconnect MMMM/, /^Disconnect Wolfgang.*socket ......$/]) {
+        await admin.page.getByRole("button", { name }).click();
+        assert.ok(await admin.page.getByRole("dialog").locator("bdi").count());
+        await admin.page.keyboard.press("Escape");
+      }
+      admin.assertQuiet();
+    }
+  });
+
+  it("what was asked for is not cancelled, and a server that does not answer is told of", async () => {
+    const admin = await root();
+    await server.connect("bob");
+    await admin.goto("/connections");
+    await admin.page.getByRole("button", { name: /^Disconnect Bob/ }).click();
+    const dialog = admin.page.getByRole("dialog");
+    server.program.kill("SIGSTOP");
+    try {
+      await dialog.getByRole("button", { name: "Disconnect" }).click();
+      await dialog.getByText(/does not take it back/).waitFor();
+      await admin.assertAccessible();
+      await dialog.getByRole("button", { name: "Close" }).click();
+      await admin.page.getByText(/may have been done all the same/).waitFor({ timeout: 15_000 });
+    } finally {
+      server.program.kill("SIGCONT");
+    }
     admin.assertQuiet();
   });
 

@@ -1,59 +1,69 @@
-import { useState } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useMe } from "../common/me";
 import { Button, Dialog } from "../common/ui";
-import { actionTexts, perform, type Action } from "./actions";
+import { failureText, perform, type Action } from "./actions";
+import { CONFIRM, Done, Explanation, TITLES } from "./texts";
 
 interface Props {
   /** Undefined when there is nothing to confirm. */
   action: Action | undefined;
   onClose: () => void;
-  /** What to announce. */
-  onDone: (text: string) => void;
+  /** How it went; `closed` when the dialog was closed before. */
+  onTold: (text: ReactNode, closed: boolean) => void;
 }
 
 /** Always there, and closed most of the time: only then the browser gives the focus back. */
-export function ConfirmAction({ action, onClose, onDone }: Props) {
-  const me = useMe();
+export function ConfirmAction({ action, onClose, onTold }: Props) {
   return (
-    <Dialog open={action !== undefined} title={action ? actionTexts(action, me?.id).title : ""} onClose={onClose}>
-      {action && <Choice action={action} me={me?.id} onClose={onClose} onDone={onDone} />}
+    <Dialog open={action !== undefined} title={action ? TITLES[action.name] : ""} onClose={onClose}>
+      {action && <Choice action={action} onClose={onClose} onTold={onTold} />}
     </Dialog>
   );
 }
 
-interface ChoiceProps extends Props {
-  action: Action;
-  me: string | undefined;
-}
-
 /** Says what is about to happen, does it, and stays with the reason when that fails. */
-function Choice({ action, me, onClose, onDone }: ChoiceProps) {
+function Choice({ action, onClose, onTold }: Props & { action: Action }) {
+  const me = useMe();
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState("");
-  const { explanation, confirm, done } = actionTexts(action, me);
+  const close = useRef<HTMLButtonElement>(null);
+  const closed = useRef(false);
+  useEffect(() => {
+    closed.current = false;
+    return () => void (closed.current = true);
+  }, []);
 
   async function act(): Promise<void> {
     setBusy(true);
     setFailure("");
+    // The button that was pressed cannot have the focus any more.
+    close.current?.focus();
     try {
       await perform(action);
-      onDone(done);
+      onTold(<Done action={action} />, closed.current);
     } catch (reason) {
-      setFailure(reason instanceof Error ? reason.message : String(reason));
+      const text = failureText(reason);
+      if (closed.current) onTold(text, true);
+      setFailure(text);
       setBusy(false);
     }
   }
 
   return (
     <>
-      <p>{explanation}</p>
+      <Explanation action={action} me={me?.id} />
+      <p role="status" className="connections-asked">
+        {busy && "The server was asked for it. To close this does not take it back."}
+      </p>
       <p role="alert" className="connections-failure">
         {failure}
       </p>
       <div className="connections-choice">
-        <Button onClick={onClose}>Cancel</Button>
+        <Button ref={close} onClick={onClose}>
+          {busy ? "Close" : "Cancel"}
+        </Button>
         <Button variant="danger" disabled={busy} onClick={() => void act()}>
-          {confirm}
+          {CONFIRM[action.name]}
         </Button>
       </div>
     </>

@@ -1,29 +1,30 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { count } from "../common/figures";
 import { useSeconds } from "../diagnostics/useSeconds";
 import { RequestError, socket } from "../common/socket";
+import { useAddressed } from "../common/useAddressed";
 import { Button, EmptyState, ErrorState, Loading } from "../common/ui";
 import type { Action } from "./actions";
 import { ConfirmAction } from "./ConfirmAction";
 import { ConnectionsTable } from "./ConnectionsTable";
 import { Pager } from "./Pager";
-import { filtered, nextOrder, paged, severalNodes, sorted, type Order } from "./rows";
+import { filtered, nextOrder, paged, severalNodes, sorted } from "./rows";
 import { useConnections } from "./useConnections";
+import { MAX_LENGTH, queryWithView, viewFromQuery } from "./view";
 
 export function ConnectionsScreen() {
-  const [query, setQuery] = useState("");
-  const { listing, error, connected, loading, refresh } = useConnections(query);
-  const [order, setOrder] = useState<Order>({ column: "name", descending: false });
-  const [wanted, setWanted] = useState(0);
+  const { draft: view, settled, change } = useAddressed(viewFromQuery, queryWithView);
+  const { text: query, order } = view;
+  const { listing, found: asked, error, connected, refresh } = useConnections(settled.text);
   const [action, setAction] = useState<Action>();
-  const [notice, setNotice] = useState({ text: "" });
+  const [notice, setNotice] = useState<{ text: ReactNode; focus: boolean }>({ text: "", focus: false });
   const noticeBox = useRef<HTMLSpanElement>(null);
   const now = useSeconds();
-  const found = useMemo(() => sorted(filtered(listing?.connections ?? [], query), order), [listing, query, order]);
+  const found = useMemo(() => sorted(filtered(listing?.connections ?? [], query, asked), order), [listing, query, asked, order]);
 
   // The button that was pressed goes with its row: who works by keyboard goes on from here.
   useEffect(() => {
-    if (notice.text) noticeBox.current?.focus();
+    if (notice.focus) noticeBox.current?.focus();
   }, [notice]);
 
   if (error instanceof RequestError && error.code === "forbidden") {
@@ -36,7 +37,7 @@ export function ConnectionsScreen() {
       <Loading label={connected ? "Loading the connections" : "Waiting for the connection"} />
     );
   }
-  const page = paged(found, wanted);
+  const page = paged(found, view.page);
   return (
     <>
       <div className="connections-toolbar">
@@ -45,15 +46,13 @@ export function ConnectionsScreen() {
           <input
             type="search"
             value={query}
+            maxLength={MAX_LENGTH}
             placeholder="Name, id, room, address"
             autoComplete="off"
-            onChange={({ target: { value } }) => {
-              setQuery(value);
-              setWanted(0);
-            }}
+            onChange={({ target: { value } }) => change({ text: value, page: 0 })}
           />
         </label>
-        <Button disabled={loading || !connected} onClick={() => void refresh()}>
+        <Button disabled={!connected} onClick={() => void refresh()}>
           Refresh
         </Button>
         <span className="connections-total">
@@ -85,17 +84,18 @@ export function ConnectionsScreen() {
           withNodes={severalNodes(listing.connections)}
           now={now}
           own={socket().id}
-          onOrder={(column) => setOrder(nextOrder(order, column))}
+          onOrder={(column) => change({ order: nextOrder(order, column) })}
           onAction={setAction}
         />
       )}
-      <Pager page={page} total={found.length} onPage={setWanted} />
+      <Pager page={page} total={found.length} onPage={(page) => change({ page })} />
       <ConfirmAction
         action={action}
         onClose={() => setAction(undefined)}
-        onDone={(text) => {
-          setAction(undefined);
-          setNotice({ text });
+        onTold={(text, closed) => {
+          // Another one may be asked about by now.
+          if (!closed) setAction(undefined);
+          setNotice({ text, focus: !closed });
           void refresh();
         }}
       />

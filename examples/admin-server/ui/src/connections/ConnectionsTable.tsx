@@ -1,7 +1,7 @@
-import { bytesText } from "../common/figures";
+import { bytesText, count } from "../common/figures";
 import { Badge, Button } from "../common/ui";
 import type { Action } from "./actions";
-import { age, roomSummary, type Column, type Connection, type Order } from "./rows";
+import { age, roomSummary, shortId, type Column, type Connection, type Order } from "./rows";
 
 interface Props {
   rows: readonly Connection[];
@@ -67,13 +67,19 @@ interface RowProps {
 }
 
 function Row({ row, withNode, now, isOwn, onAction }: RowProps) {
+  // Several connections of one user have to be told apart by those who do not see the row, too.
+  const which = `${row.name}, ${row.address}, socket ${shortId(row.socketId)}`;
   return (
     <tr>
       <th scope="row">
-        <span className="connections-name">{row.name}</span>
+        <bdi className="connections-name" title={row.name}>
+          {row.name}
+        </bdi>
         <span className="connections-id">
-          <code>{row.userId}</code>
-          {isOwn && " (this page)"}
+          <bdi className="connections-cut" title={row.userId}>
+            <code>{row.userId}</code>
+          </bdi>
+          {isOwn && <span>(this page)</span>}
         </span>
       </th>
       <td>
@@ -81,10 +87,12 @@ function Row({ row, withNode, now, isOwn, onAction }: RowProps) {
       </td>
       <td>{row.transport}</td>
       <td>
-        <Rooms rooms={row.rooms} />
+        <Rooms of={row} />
       </td>
       <td>
-        <code>{row.address}</code>
+        <code className="connections-cut" title={row.address}>
+          {row.address}
+        </code>
       </td>
       <td className="connections-number">
         <time dateTime={row.connectedAt} title={row.connectedAt}>
@@ -98,10 +106,10 @@ function Row({ row, withNode, now, isOwn, onAction }: RowProps) {
         </td>
       )}
       <td className="connections-actions">
-        <Button aria-label={`Disconnect ${row.name}`} disabled={isOwn} onClick={() => onAction({ name: "disconnect", connection: row })}>
+        <Button aria-label={`Disconnect ${which}`} disabled={isOwn} onClick={() => onAction({ name: "disconnect", connection: row })}>
           Disconnect
         </Button>
-        <Button aria-label={`Revoke sessions of ${row.name}`} onClick={() => onAction({ name: "revoke", connection: row })}>
+        <Button aria-label={`Revoke sessions of ${which}`} onClick={() => onAction({ name: "revoke", connection: row })}>
           Revoke sessions
         </Button>
       </td>
@@ -109,28 +117,35 @@ function Row({ row, withNode, now, isOwn, onAction }: RowProps) {
   );
 }
 
-function Rooms({ rooms }: { rooms: readonly string[] }) {
-  if (rooms.length === 0) return <>none</>;
-  const { shown, more } = roomSummary(rooms);
+function Rooms({ of: { rooms, roomCount } }: { of: Connection }) {
+  if (roomCount === 0) return <>none</>;
+  const { shown, more } = roomSummary({ rooms, roomCount });
   return (
     <>
       {shown.map((room) => (
-        <code key={room} className="connections-room">
-          {room}
-        </code>
+        <RoomName key={room} room={room} />
       ))}
       {more > 0 && (
         <details className="connections-more">
-          <summary title={rooms.join("\n")}>+{more}</summary>
+          <summary>+{more}</summary>
           <ul>
             {rooms.slice(shown.length).map((room) => (
               <li key={room}>
-                <code>{room}</code>
+                <RoomName room={room} />
               </li>
             ))}
+            {roomCount > rooms.length && <li>and {count(roomCount - rooms.length)} that are not listed; the filter finds them</li>}
           </ul>
         </details>
       )}
     </>
+  );
+}
+
+function RoomName({ room }: { room: string }) {
+  return (
+    <bdi className="connections-cut connections-room" title={room}>
+      <code>{room}</code>
+    </bdi>
   );
 }

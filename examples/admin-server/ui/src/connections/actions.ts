@@ -1,4 +1,4 @@
-import { request } from "../common/socket";
+import { request, RequestError } from "../common/socket";
 import type { Connection } from "./rows";
 
 export type ActionName = "disconnect" | "revoke";
@@ -8,35 +8,13 @@ export interface Action {
   connection: Connection;
 }
 
-export interface ActionTexts {
-  title: string;
-  /** What will happen, for who is about to confirm. */
-  explanation: string;
-  confirm: string;
-  done: string;
-}
-
-const who = ({ name, userId }: Connection): string => (name && name !== userId ? `${name} (${userId})` : userId);
-
-/** `me` is the id of who asks: logging oneself out deserves a warning. */
-export function actionTexts({ name, connection }: Action, me: string | undefined): ActionTexts {
-  if (name === "disconnect") {
-    return {
-      title: "Disconnect this connection?",
-      explanation: `The connection of ${who(connection)} from ${connection.address} is closed. The user stays logged in and can connect again.`,
-      confirm: "Disconnect",
-      done: `The connection of ${who(connection)} is closed.`,
-    };
-  }
-  return {
-    title: "Revoke the sessions of this user?",
-    explanation: `${who(connection)} is logged out everywhere: all connections of this user on all nodes are closed, and the user has to log in again.${connection.userId === me ? " This is you: you are logged out too." : ""}`,
-    confirm: "Revoke sessions",
-    done: `${who(connection)} is logged out everywhere.`,
-  };
-}
-
 export async function perform({ name, connection }: Action): Promise<void> {
   if (name === "disconnect") await request<unknown>("connections:disconnect", { socketId: connection.socketId });
   else await request<unknown>("sessions:revoke", { userId: connection.userId });
+}
+
+/** Why it failed; without an answer it may have happened all the same. */
+export function failureText(reason: unknown): string {
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return reason instanceof RequestError && reason.code === "no_answer" ? `${message} It may have been done all the same.` : message;
 }

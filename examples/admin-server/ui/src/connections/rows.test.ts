@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { age, filtered, merged, nextOrder, paged, readListing, roomSummary, searchWord, severalNodes, sorted, type Connection } from "./rows";
+import { age, filtered, merged, nextOrder, paged, readListing, roomsAreCut, roomSummary, searchWord, severalNodes, sorted, type Connection } from "./rows";
 
 function connection(socketId: string, change: Partial<Connection> = {}): Connection {
   return {
@@ -9,6 +9,7 @@ function connection(socketId: string, change: Partial<Connection> = {}): Connect
     role: "member",
     transport: "websocket",
     rooms: ["guild:1"],
+    roomCount: 1,
     address: "127.0.0.1:5000",
     connectedAt: "2026-11-22T18:00:00.000Z",
     pendingBytes: 0,
@@ -24,7 +25,7 @@ describe("the listing", () => {
     const listing = readListing({ ok: true, connections: [connection("a"), { userId: "u2", rooms: [1, "x"] }], total: 9, truncated: true, missingNodes: 1 });
     expect(listing).toMatchObject({ total: 9, truncated: true, missingNodes: 1 });
     expect(listing.connections[0]).toEqual(connection("a"));
-    expect(listing.connections[1]).toMatchObject({ name: "u2", rooms: ["x"], pendingBytes: undefined });
+    expect(listing.connections[1]).toMatchObject({ name: "u2", rooms: ["x"], roomCount: 1, pendingBytes: undefined });
     expect(readListing(null)).toEqual({ connections: [], total: 0, truncated: false, missingNodes: 0 });
   });
 
@@ -68,6 +69,13 @@ describe("filtered", () => {
     expect(ids(filtered(rows, "127.0"))).toBe("ab");
   });
 
+  it("believes the server about rooms that are not listed", () => {
+    const found = { word: "guild:150", socketIds: new Set(["b"]) };
+    expect(ids(filtered(rows, "GUILD:150", found))).toBe("b");
+    expect(ids(filtered(rows, "guild:150 alice", found))).toBe("");
+    expect(ids(filtered(rows, "guild:1500", found))).toBe("");
+  });
+
   it("lets all through without one", () => {
     expect(filtered(rows, "  ")).toBe(rows);
   });
@@ -104,9 +112,19 @@ describe("paged", () => {
 
 describe("cells", () => {
   it("name the first rooms", () => {
-    expect(roomSummary(["a", "b"])).toEqual({ shown: ["a", "b"], more: 0 });
-    expect(roomSummary(["a", "b", "c"])).toEqual({ shown: ["a"], more: 2 });
-    expect(roomSummary([])).toEqual({ shown: [], more: 0 });
+    const summary = (rooms: string[], roomCount = rooms.length) => roomSummary({ rooms, roomCount });
+    expect(summary(["a", "b"])).toEqual({ shown: ["a", "b"], more: 0 });
+    expect(summary(["a", "b", "c"])).toEqual({ shown: ["a"], more: 2 });
+    expect(summary(["a", "b"], 200)).toEqual({ shown: ["a"], more: 199 });
+    expect(summary([])).toEqual({ shown: [], more: 0 });
+  });
+
+  it("know when rooms are left out, and sort by all of them", () => {
+    const rows = [connection("a", { roomCount: 200 }), connection("b", { rooms: ["1", "2"], roomCount: 2 }), connection("c")];
+    expect(roomsAreCut(rows)).toBe(true);
+    expect(roomsAreCut(rows.slice(1))).toBe(false);
+    expect(ids(sorted(rows, { column: "rooms", descending: true }))).toBe("abc");
+    expect(readListing({ connections: [{ rooms: ["a"], roomCount: 7 }] }).connections[0]?.roomCount).toBe(7);
   });
 
   it("tell the age", () => {

@@ -7,7 +7,9 @@ export interface Connection {
   name: string;
   role: string;
   transport: string;
+  /** Not all of them, when there are many. */
   rooms: readonly string[];
+  roomCount: number;
   address: string;
   connectedAt: string;
   pendingBytes: number | undefined;
@@ -25,13 +27,15 @@ export interface Listing {
 function readConnection(value: unknown): Connection {
   const one = fields(value);
   const userId = text(one["userId"]) ?? "";
+  const rooms = list(one["rooms"]).flatMap((room) => text(room) ?? []);
   return {
     socketId: text(one["socketId"]) ?? "",
     userId,
     name: text(one["name"]) ?? userId,
     role: text(one["role"]) ?? "",
     transport: text(one["transport"]) ?? "",
-    rooms: list(one["rooms"]).flatMap((room) => text(room) ?? []),
+    rooms,
+    roomCount: number(one["roomCount"]) ?? rooms.length,
     address: text(one["address"]) ?? "",
     connectedAt: text(one["connectedAt"]) ?? "",
     pendingBytes: number(one["pendingBytes"]),
@@ -50,7 +54,8 @@ export function readListing(value: unknown): Listing {
   };
 }
 
-export type Column = "name" | "role" | "transport" | "rooms" | "address" | "age" | "pendingBytes" | "node";
+export const COLUMNS = ["name", "role", "transport", "rooms", "address", "age", "pendingBytes", "node"] as const;
+export type Column = (typeof COLUMNS)[number];
 
 export interface Order {
   column: Column;
@@ -66,7 +71,7 @@ const COMPARE: Readonly<Record<Column, Compare>> = {
   name: (a, b) => collator.compare(a.name, b.name),
   role: (a, b) => collator.compare(a.role, b.role),
   transport: (a, b) => collator.compare(a.transport, b.transport),
-  rooms: (a, b) => a.rooms.length - b.rooms.length,
+  rooms: (a, b) => a.roomCount - b.roomCount,
   address: (a, b) => collator.compare(a.address, b.address),
   // The older one has the greater age.
   age: (a, b) => (a.connectedAt < b.connectedAt ? 1 : a.connectedAt > b.connectedAt ? -1 : 0),
@@ -86,14 +91,26 @@ export function nextOrder(order: Order, column: Column): Order {
   return { column, descending: order.column === column && !order.descending };
 }
 
+/** What the server found for a word, also in rooms that a list leaves out. */
+export interface Found {
+  word: string;
+  socketIds: ReadonlySet<string>;
+}
+
 /** Every word has to be somewhere in the row. */
-export function filtered(connections: readonly Connection[], query: string): readonly Connection[] {
+export function filtered(connections: readonly Connection[], query: string, found?: Found): readonly Connection[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return connections;
+  const asked = found?.word.toLowerCase();
   return connections.filter(({ name, userId, role, transport, rooms, address, node, socketId }) => {
     const row = [name, userId, role, transport, address, node, socketId, ...rooms].join("\n").toLowerCase();
-    return words.every((word) => row.includes(word));
+    return words.every((word) => row.includes(word) || (word === asked && found?.socketIds.has(socketId)));
   });
+}
+
+/** Whether the server leaves rooms out of the list. */
+export function roomsAreCut(connections: readonly Connection[]): boolean {
+  return connections.some(({ rooms, roomCount }) => roomCount > rooms.length);
 }
 
 /** The word of a filter that says the most: the one to ask the server for when its list is not all there is. */
@@ -128,9 +145,13 @@ export function paged<T>(all: readonly T[], wanted: number, size = PAGE_SIZE): P
 }
 
 /** Two lines at most, as all else in a row: two rooms, or the first one and how many more. */
-export function roomSummary(rooms: readonly string[]): { shown: readonly string[]; more: number } {
-  return rooms.length <= 2 ? { shown: rooms, more: 0 } : { shown: rooms.slice(0, 1), more: rooms.length - 1 };
+export function roomSummary({ rooms, roomCount }: Pick<Connection, "rooms" | "roomCount">): { shown: readonly string[]; more: number } {
+  const shown = roomCount <= 2 ? rooms : rooms.slice(0, 1);
+  return { shown, more: roomCount - shown.length };
 }
+
+/** Enough of a socket's id to tell the connections of one user apart. */
+export const shortId = (socketId: string): string => socketId.slice(0, 6);
 
 /** "12s", "5m 3s", "2h 4m", "3d 4h": the two greatest parts. */
 export function age(connectedAt: string, now: number): string {

@@ -2,6 +2,7 @@ import { useCallback } from "react";
 import type { LogEntry } from "./entry";
 import "./lines.css";
 import { LogRow } from "./LogRow";
+import { NoteRow } from "./NoteRow";
 import type { LogView } from "./store";
 import type { Scroll } from "./useScroll";
 import type { UnfoldedRows } from "./useUnfolded";
@@ -33,22 +34,23 @@ export function LogList({ view, needle, rows, scroll, onCopy }: Props) {
       <div className="logs-all" style={{ height: total }}>
         <ol className="logs-rows" style={{ transform: `translateY(${top}px)` }}>
           {ids.map((id) => {
-            const entry = view.ring.get(id);
+            const row = view.rows.get(id);
+            if (!row) return null;
+            const key = `${view.generation}.${id}`;
+            const place = { position: id - view.first + 1, size: view.end - view.first };
+            if (row.kind !== "line") return <NoteRow key={key} {...place} row={row} />;
             return (
-              entry && (
-                <LogRow
-                  key={`${view.generation}.${id}`}
-                  id={id}
-                  entry={entry}
-                  needle={needle}
-                  unfolded={rows.isUnfolded(id)}
-                  position={id - view.first + 1}
-                  size={view.end - view.first}
-                  onToggle={unfold}
-                  onCopy={onCopy}
-                  onMeasure={rows.measure}
-                />
-              )
+              <LogRow
+                key={key}
+                {...place}
+                id={id}
+                entry={row.entry}
+                needle={needle}
+                unfolded={rows.isUnfolded(id)}
+                onToggle={unfold}
+                onCopy={onCopy}
+                onMeasure={rows.measure}
+              />
             );
           })}
         </ol>

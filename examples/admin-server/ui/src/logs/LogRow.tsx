@@ -46,7 +46,9 @@ export const LogRow = memo(function LogRow({ id, entry, needle, unfolded, positi
           <Marked text={entry.target} needle={needle} />
         </span>
         <span className="logs-message">
-          <Marked text={oneLine(entry.message)} needle={needle} />{" "}
+          <bdi>
+            <Marked text={oneLine(entry.message)} needle={needle} />
+          </bdi>{" "}
           <span className="logs-inline">
             <Marked text={inline(entry)} needle={needle} />
           </span>

@@ -1,14 +1,16 @@
 import { useCallback, useRef, useState } from "react";
 import { RequestError } from "../common/socket";
+import { useAddressed } from "../common/useAddressed";
 import { Button, EmptyState, ErrorState, Loading } from "../common/ui";
 import { count } from "../common/figures";
 import { asText, type LogEntry } from "./entry";
 import { copyText, downloadEntries } from "./export";
+import { filterFromQuery, queryWithFilter } from "./filter";
 import { FilterBar } from "./FilterBar";
 import { LogList } from "./LogList";
+import { entriesOf } from "./rows";
 import type { LogView } from "./store";
 import { useKeys } from "./useKeys";
-import { useLogFilter } from "./useLogFilter";
 import { useLogs } from "./useLogs";
 import { useScroll } from "./useScroll";
 import { useUnfolded } from "./useUnfolded";
@@ -16,7 +18,7 @@ import { useUnfolded } from "./useUnfolded";
 const lines = (number: number): string => `${count(number)} ${number === 1 ? "line" : "lines"}`;
 
 export function LogScreen() {
-  const { draft, filter, change } = useLogFilter();
+  const { draft, settled: filter, change } = useAddressed(filterFromQuery, queryWithFilter);
   const { store, view, ready, connected, error, retry } = useLogs(filter);
   const rows = useUnfolded(view);
   const scroll = useScroll(rows.layout, view);
@@ -29,6 +31,10 @@ export function LogScreen() {
     else store.pause();
     setNotice(paused ? "Going on." : "Paused.");
   }, [store]);
+  const clear = (): void => {
+    store.clear();
+    setNotice(view.paused ? "Cleared. Still paused." : "Cleared.");
+  };
   useKeys(
     useCallback(() => textInput.current?.focus(), []),
     togglePause,
@@ -42,13 +48,15 @@ export function LogScreen() {
   const copyLine = useCallback((entry: LogEntry) => copy([entry]), [copy]);
   const copyVisible = (): void => {
     const { start, end } = scroll.visible();
-    copy([...view.ring.values(view.first + start, view.first + end)]);
+    copy([...entriesOf(view.rows.values(view.first + start, view.first + end))]);
   };
 
   if (error instanceof RequestError && error.code === "forbidden") {
     return <EmptyState title="For administrators only">The server's log is shown to administrators only.</EmptyState>;
   }
-  const empty = view.end === view.first;
+  const empty = view.lines === 0;
+  // The button goes with what it did: who works by keyboard goes on in the list.
+  const toList = (): void => scroll.box.current?.focus();
   return (
     <>
       <FilterBar filter={draft} change={change} textInput={textInput} />
@@ -59,12 +67,10 @@ export function LogScreen() {
         <Button onClick={copyVisible} disabled={empty} title="The lines on the screen">
           Copy visible
         </Button>
-        <Button onClick={() => downloadEntries(view.ring.values(view.first, view.end))} disabled={empty}>
+        <Button onClick={() => downloadEntries(entriesOf(view.rows.values(view.first, view.end)))} disabled={empty}>
           Download
         </Button>
-        <Button onClick={() => store.clear()} disabled={empty}>
-          Clear
-        </Button>
+        <Button onClick={clear}>Clear</Button>
         <span className="logs-notice" role="status">
           {notice}
         </span>
@@ -83,17 +89,28 @@ export function LogScreen() {
             <EmptyState title="No lines">Nothing was logged that passes this filter. New lines appear here.</EmptyState>
           </div>
         )}
-        <Onward view={view} following={scroll.following} onResume={togglePause} onFollow={scroll.follow} />
+        <Onward
+          view={view}
+          following={scroll.following}
+          onResume={() => {
+            toList();
+            togglePause();
+          }}
+          onFollow={() => {
+            toList();
+            scroll.follow();
+          }}
+        />
       </div>
     </>
   );
 }
 
 function Counts({ view }: { view: LogView }) {
-  const { first, end, droppedByServer, droppedHere } = view;
+  const { lines: shown, droppedByServer, droppedHere } = view;
   return (
     <span className="logs-counts">
-      {lines(end - first)}
+      {lines(shown)}
       <span title={`${count(droppedByServer)} left out by the server, ${count(droppedHere)} old ones removed from this page`}>
         {` · ${count(droppedByServer + droppedHere)} dropped`}
       </span>

@@ -26,6 +26,16 @@ describe("log entries", () => {
     expect(asText(entry)).toBe('2026-11-22T18:00:00.000Z WARN  server: slow requestId=r1 ms=12 path="/a b" tags="[\\"x\\"]"');
   });
 
+  it("are copied without what steers a terminal or turns a text around", () => {
+    const evil = { ...entry, message: "two\nlines", fields: { name: "a\u001b[2J", other: "\u202egpj.exe\u0085" } };
+    expect(asText(evil)).toBe(
+      '2026-11-22T18:00:00.000Z WARN  server: "two\\nlines" requestId=r1 name="a\\u001b[2J" other="\\u202egpj.exe\\u0085"',
+    );
+    const [line = ""] = asJsonLines([evil]);
+    expect(line).not.toMatch(/[\u202e\u0085]/);
+    expect(JSON.parse(line)).toEqual(evil);
+  });
+
   it("unfold to their ids and fields", () => {
     expect(details(entry)).toEqual([
       ["requestId", "r1"],

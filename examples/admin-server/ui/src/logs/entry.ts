@@ -64,18 +64,28 @@ export function details({ fields: all, requestId, userId }: LogEntry): [name: st
   return pairs;
 }
 
+/** What steers a terminal, ends a line, or turns the direction of a text around. */
+const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
+
+/** JSON that no terminal and no text's direction can be led astray with. */
+function safeJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  return json.replaceAll(new RegExp(CONTROLS, "gu"), (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 /** The fields in one line, as a terminal would show them. */
 export function inline(entry: LogEntry): string {
   return details(entry)
-    .map(([name, value]) => `${name}=${/[\s"=]/.test(value) || value === "" ? JSON.stringify(value) : value}`)
+    .map(([name, value]) => `${name}=${/[\s"=]/.test(value) || CONTROLS.test(value) || value === "" ? safeJson(value) : value}`)
     .join(" ");
 }
 
 /** The line as text, as a terminal would show it. */
 export function asText(entry: LogEntry): string {
-  return [entry.ts, entry.level.toUpperCase().padEnd(5), `${entry.target}:`, entry.message, inline(entry)].join(" ").trimEnd();
+  const message = CONTROLS.test(entry.message) ? safeJson(entry.message) : entry.message;
+  return [entry.ts, entry.level.toUpperCase().padEnd(5), `${entry.target}:`, message, inline(entry)].join(" ").trimEnd();
 }
 
 export function asJsonLines(entries: Iterable<LogEntry>): string[] {
-  return Array.from(entries, (entry) => `${JSON.stringify(entry)}\n`);
+  return Array.from(entries, (entry) => `${safeJson(entry)}\n`);
 }

@@ -27,8 +27,8 @@ describe("the filter in the page's address", () => {
   });
 
   it("asks the server for no empty prefix", () => {
-    expect(subscription(NO_FILTER)).toEqual({ level: "info", backlog: 500 });
-    expect(subscription({ level: "warn", target: "a", text: "b" })).toEqual({ level: "warn", target: "a", text: "b", backlog: 500 });
+    expect(subscription(NO_FILTER)).toEqual({ level: "info", backlog: 1000 });
+    expect(subscription({ level: "warn", target: "a", text: "b" })).toEqual({ level: "warn", target: "a", text: "b", backlog: 1000 });
   });
 });
 
@@ -49,6 +49,9 @@ describe("matcher", () => {
     expect(passes({ text: "redis" })).toBe(true);
     expect(passes({ text: "12" })).toBe(true);
     expect(passes({ text: "peer" })).toBe(true);
+    expect(passes({ text: "peer=redis" })).toBe(true);
+    expect(passes({ text: "peer=1" })).toBe(false);
+    expect(matcher({ ...NO_FILTER, text: "userid=m1" })({ ...entry, userId: "m1" })).toBe(true);
   });
 
   it("says when a filter lets no more through", () => {

@@ -11,7 +11,8 @@ export interface LogFilter {
 export const NO_FILTER: LogFilter = { level: "info", target: "", text: "" };
 /** The server refuses longer ones. */
 export const MAX_LENGTH = 200;
-export const BACKLOG = 500;
+/** As many as the server gives: the more there are, the longer a connection can be away without a hole. */
+export const BACKLOG = 1000;
 
 const trimmed = (value: string | null): string => (value ?? "").slice(0, MAX_LENGTH);
 
@@ -51,7 +52,7 @@ export function sameFilter(a: LogFilter, b: LogFilter): boolean {
   return a.level === b.level && a.target === b.target && a.text === b.text;
 }
 
-/** Whether all that passes `inner` passes `outer` too: then what is already here needs not be fetched again. */
+/** Whether all that passes `inner` passes `outer` too. */
 export function isWithin(inner: LogFilter, outer: LogFilter): boolean {
   return (
     LEVELS.indexOf(inner.level) >= LEVELS.indexOf(outer.level) &&
@@ -60,11 +61,13 @@ export function isWithin(inner: LogFilter, outer: LogFilter): boolean {
   );
 }
 
-/** Where the server looks too. */
-function has({ message, target, requestId = "", userId = "", fields }: LogEntry, needle: string): boolean {
+/** Where the server looks too. A field is looked for as it is shown: `name=value`. */
+function has({ message, target, requestId, userId, fields }: LogEntry, needle: string): boolean {
   const found = (text: string): boolean => text.toLowerCase().includes(needle);
-  if (found(message) || found(target) || found(requestId) || found(userId)) return true;
-  for (const name in fields) if (found(name) || found(fieldText(fields[name]))) return true;
+  if (found(message) || found(target)) return true;
+  if (requestId !== undefined && found(`requestId=${requestId}`)) return true;
+  if (userId !== undefined && found(`userId=${userId}`)) return true;
+  for (const name in fields) if (found(`${name}=${fieldText(fields[name])}`)) return true;
   return false;
 }
 

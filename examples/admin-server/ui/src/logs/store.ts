@@ -1,15 +1,25 @@
+import { before, closed, holes, moved, opened, type Hole, type Stretch } from "./coverage";
 import type { LogBatch, LogEntry } from "./entry";
-import { isWithin, matcher, NO_FILTER, sameFilter, type LogFilter } from "./filter";
-import { Ring } from "./ring";
+import { BACKLOG, isWithin, matcher, NO_FILTER, sameFilter, type LogFilter } from "./filter";
+import { join, newerThan, newest, withAdded } from "./join";
+import { Rows, type Row } from "./rows";
+import { Tail } from "./tail";
+
+/** The most lines that are kept. */
+export const CAPACITY = 100_000;
+/** The page's thread is not kept longer than that at a time. */
+const SLICE_MS = 8;
 
 /** What the page shows; a new object whenever something of it changed. */
 export interface LogView {
-  ring: Ring<LogEntry>;
-  /** The rows: the numbers of the first one and after the last one in the ring. */
+  rows: Tail<Row>;
+  /** The numbers of the first row and after the last one. */
   first: number;
   end: number;
+  /** How many of them are lines. */
+  lines: number;
   paused: boolean;
-  /** Arrived since the pause began. */
+  /** Lines that arrived since the pause began. */
   waiting: number;
   /** By the server, which does not wait for slow readers. */
   droppedByServer: number;
@@ -19,23 +29,34 @@ export interface LogView {
   generation: number;
 }
 
-/** The tail of the log: keeps what came, pauses, clears, and goes on after another filter or a reconnect. */
+/**
+ * The tail of the log. All lines that came are kept, up to a number, whatever the filter was; those that pass the
+ * filter of now are the rows.
+ */
 export class LogStore {
-  readonly #capacity: number | undefined;
+  readonly #capacity: number;
   readonly #listeners = new Set<() => void>();
-  #ring: Ring<LogEntry>;
-  #filter: LogFilter = NO_FILTER;
-  #filled = false;
-  #from = 0;
+  #held = new Tail<LogEntry>();
+  /** The newest of what was cleared away. */
+  #cleared = new Tail<LogEntry>();
+  #stretches: Stretch[] = [];
+  #filter = NO_FILTER;
+  #passes = matcher(NO_FILTER);
+  #rows = new Rows();
+  #holes = "";
+  #making: ReturnType<typeof setTimeout> | undefined;
+  /** The filter and the connection of the subscription. */
+  #subscribed: { filter: LogFilter; connection: number } | undefined;
+  /** The number of the first line that waits, and of its row. */
   #pausedAt: number | undefined;
+  #pausedRow: number | undefined;
   #droppedByServer = 0;
   #droppedHere = 0;
   #generation = 0;
   #view: LogView;
 
-  constructor(capacity?: number) {
+  constructor(capacity = CAPACITY) {
     this.#capacity = capacity;
-    this.#ring = new Ring(capacity);
     this.#view = this.#look();
   }
 
@@ -46,88 +67,155 @@ export class LogStore {
 
   readonly view = (): LogView => this.#view;
 
-  /**
-   * The backlog of a subscription. After a reconnect it continues what is here; a filter that lets less through than
-   * the one before is applied to what is here, which reaches further back; another one begins anew.
-   */
-  begin(filter: LogFilter, { entries, dropped }: LogBatch): void {
-    if (this.#filled && sameFilter(filter, this.#filter)) {
-      this.#add(this.#newer(entries));
-    } else if (this.#filled && isWithin(filter, this.#filter)) {
-      const oldest = this.#ring.get(Math.max(this.#from, this.#ring.first))?.ts;
-      const older = entries.filter(({ ts }) => oldest === undefined || ts < oldest);
-      const held = Array.from(this.#ring.values(this.#from)).filter(matcher(filter));
-      this.#exchange([...older, ...held, ...(oldest === undefined ? [] : this.#newer(entries))]);
-    } else {
-      this.#droppedByServer = 0;
-      this.#droppedHere = 0;
-      this.#exchange(entries);
-    }
+  /** Shows what is here of another filter. */
+  show(filter: LogFilter): void {
+    if (sameFilter(filter, this.#filter)) return;
     this.#filter = filter;
-    this.#filled = true;
+    this.#passes = matcher(filter);
+    this.#make();
+  }
+
+  /** The backlog of a subscription: joined with what is here. `connection` is another one after a reconnect. */
+  begin(filter: LogFilter, { entries, dropped }: LogBatch, connection: number): void {
+    const last = this.#subscribed;
+    const again = last !== undefined && sameFilter(filter, last.filter);
+    const fresh = this.#cleared.end > 0 ? newerThan(this.#cleared, entries) : entries;
+    const { added: all, shared } = join(this.#held, fresh);
+    const { first, end } = this.#held;
+    // What was read stays as it is when only the connection is another one.
+    const added = again ? all.filter(({ at }) => at === end) : all;
+    let from = Math.min(end, shared[0] ?? end, added[0]?.at ?? end);
+    if (fresh.length < entries.length) from = Math.min(from, first - 1);
+    // On one connection nothing gets lost between two subscriptions, unless it is more than a backlog.
+    const unbroken = last?.connection === connection;
+    if (unbroken && isWithin(filter, last.filter) && entries.length < BACKLOG) from = Math.min(from, end - 1);
+    const until = unbroken && isWithin(last.filter, filter) ? end + 1 : end;
+
+    this.#stretches = opened(moved(closed(this.#stretches, until), added), filter, from, first);
+    this.#subscribed = { filter, connection };
     this.#droppedByServer += dropped;
+    const within = added.some(({ at }) => at < end);
+    if (this.#pausedAt !== undefined) this.#pausedAt += before(added, this.#pausedAt);
+    if (within) this.#held = withAdded(this.#held, added);
+    else this.#held.push(...added.map(({ entry }) => entry));
+    this.#evict();
+    const found = this.#findHoles();
+    if (!sameFilter(filter, this.#filter)) {
+      this.show(filter);
+    } else if (within || this.#making !== undefined || (!again && JSON.stringify(found) !== this.#holes)) {
+      this.#make();
+    } else {
+      found.filter(({ at }) => at >= end).forEach((hole) => this.#addHole(this.#rows, hole));
+      this.#holes = JSON.stringify(found);
+      this.#addRows(this.#rows, end);
+    }
     this.#changed();
   }
 
+  /** What came by the subscription before its backlog, and may be in that too. */
+  addEarly({ entries, dropped }: LogBatch): void {
+    this.add({ entries: newerThan(newest(this.#held), entries), dropped });
+  }
+
+  /** What comes by the subscription. */
   add({ entries, dropped }: LogBatch): void {
+    const { end } = this.#held;
     this.#droppedByServer += dropped;
-    this.#add(entries);
+    this.#held.push(...entries);
+    if (this.#making === undefined) this.#addRows(this.#rows, end);
+    this.#evict();
     this.#changed();
   }
 
   pause(): void {
-    this.#pausedAt ??= this.#ring.end;
+    if (this.#pausedAt !== undefined) return;
+    this.#pausedAt = this.#held.end;
+    this.#pausedRow = this.#rows.tail.end;
     this.#changed();
   }
 
   resume(): void {
     this.#pausedAt = undefined;
+    this.#pausedRow = undefined;
     this.#changed();
   }
 
-  /** The rows go; what comes next is shown. */
+  /** The rows go, and do not come back by another filter; a pause goes on, and what waits stays. */
   clear(): void {
-    this.#from = this.#ring.end;
-    this.#pausedAt = undefined;
+    const end = this.#pausedAt ?? this.#held.end;
+    if (end > this.#held.first) this.#cleared = newest(this.#held, end);
+    this.#held.dropBefore(end);
+    this.#rows.dropBefore(end);
+    this.#stretches = this.#stretches.filter(({ to }) => to === Infinity).map((stretch) => ({ ...stretch, from: Math.max(stretch.from, end) }));
     this.#droppedByServer = 0;
     this.#droppedHere = 0;
-    this.#generation += 1;
+    this.#make();
     this.#changed();
   }
 
-  #add(entries: readonly LogEntry[]): void {
-    const before = Math.max(this.#ring.first, this.#from);
-    this.#ring.push(entries);
-    this.#droppedHere += Math.max(0, this.#ring.first - before);
+  #evict(): void {
+    const { first } = this.#held;
+    this.#held.dropBefore(this.#held.end - this.#capacity);
+    this.#droppedHere += this.#held.first - first;
+    this.#rows.dropBefore(this.#held.first);
   }
 
-  #exchange(entries: readonly LogEntry[]): void {
-    this.#ring = new Ring(this.#capacity);
-    this.#from = 0;
-    this.#add(entries);
-    // Who paused wants to read in peace, but the answer to a new filter is what there is now.
-    if (this.#pausedAt !== undefined) this.#pausedAt = this.#ring.end;
-    this.#generation += 1;
+  #findHoles(): Hole[] {
+    return holes(this.#stretches, this.#filter, this.#held.first);
   }
 
-  /** Of a backlog, what is newer than all that is here; several entries can have one time. */
-  #newer(backlog: readonly LogEntry[]): readonly LogEntry[] {
-    const ts = this.#ring.get(this.#ring.end - 1)?.ts;
-    if (ts === undefined) return backlog;
-    const same = new Set<string>();
-    for (let id = this.#ring.end - 1; this.#ring.get(id)?.ts === ts; id -= 1) same.add(JSON.stringify(this.#ring.get(id)));
-    return backlog.filter((entry) => entry.ts > ts || (entry.ts === ts && !same.has(JSON.stringify(entry))));
+  #addHole(rows: Rows, { at, until }: Hole): void {
+    rows.hole(at, this.#held.get(at - 1)?.ts, this.#held.get(until)?.ts);
+  }
+
+  #addRows(rows: Rows, from: number): void {
+    for (let at = from; at < this.#held.end; at += 1) {
+      const entry = this.#held.get(at);
+      if (entry && this.#passes(entry)) rows.line(at, entry);
+    }
+  }
+
+  /** Makes the rows anew, in slices: those before are shown until it is done. */
+  #make(): void {
+    clearTimeout(this.#making);
+    this.#making = undefined;
+    const rows = new Rows();
+    const found = this.#findHoles();
+    const left = found.slice();
+    let at = this.#held.first;
+    const slice = (): void => {
+      const until = performance.now() + SLICE_MS;
+      for (; at < this.#held.end; at += 1) {
+        if (at % 64 === 0 && performance.now() > until) {
+          this.#making = setTimeout(slice);
+          return;
+        }
+        while (left[0] && left[0].at <= at) this.#addHole(rows, left.shift()!);
+        const entry = this.#held.get(at);
+        if (entry && this.#passes(entry)) rows.line(at, entry);
+      }
+      left.forEach((hole) => this.#addHole(rows, hole));
+      this.#making = undefined;
+      this.#holes = JSON.stringify(found);
+      this.#rows = rows;
+      this.#rows.dropBefore(this.#held.first);
+      if (this.#pausedAt !== undefined) this.#pausedRow = rows.rowAt(this.#pausedAt);
+      this.#generation += 1;
+      this.#changed();
+    };
+    slice();
   }
 
   #look(): LogView {
-    const first = Math.max(this.#ring.first, this.#from);
-    const end = Math.max(first, this.#pausedAt ?? this.#ring.end);
+    const { tail } = this.#rows;
+    const end = Math.max(tail.first, this.#pausedRow ?? tail.end);
     return {
-      ring: this.#ring,
-      first,
+      rows: tail,
+      first: tail.first,
       end,
+      lines: this.#rows.lines(tail.first, end),
       paused: this.#pausedAt !== undefined,
-      waiting: this.#ring.end - end,
+      waiting: this.#rows.lines(end, tail.end),
       droppedByServer: this.#droppedByServer,
       droppedHere: this.#droppedHere,
       generation: this.#generation,

@@ -1,7 +1,7 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { request, socket, useConnection } from "../common/socket";
 import { readBatch, type LogBatch } from "./entry";
-import { matcher, subscription, type LogFilter } from "./filter";
+import { subscription, type LogFilter } from "./filter";
 import { LogStore, type LogView } from "./store";
 
 export interface Logs {
@@ -24,6 +24,9 @@ export function useLogs(filter: LogFilter): Logs {
   const [error, setError] = useState<Error>();
   const [attempt, setAttempt] = useState(0);
 
+  // What is here of another filter is there at once, also without a connection.
+  useEffect(() => store.show(filter), [store, filter]);
+
   useEffect(() => {
     if (!connected) return;
     let answered = false;
@@ -38,10 +41,8 @@ export function useLogs(filter: LogFilter): Logs {
       const ack = await request<unknown>("logs:subscribe", subscription(filter));
       if (over) return;
       answered = true;
-      store.begin(filter, readBatch(ack));
-      // What came before the answer may be in it, or may be what the filter before let through.
-      const entries = early.flatMap((batch) => batch.entries).filter(matcher(filter));
-      store.begin(filter, { entries, dropped: early.reduce((sum, { dropped }) => sum + dropped, 0) });
+      store.begin(filter, readBatch(ack), epoch);
+      early.forEach((batch) => store.addEarly(batch));
       setError(undefined);
       setReady(true);
     };

@@ -1,5 +1,6 @@
 import { useCallback, useLayoutEffect, useRef, useState, type RefObject, type UIEvent } from "react";
-import { sliceAt, type Layout, type Slice } from "./virtual";
+import { indexOf, type Anchor } from "./anchor";
+import { rowAt, sliceAt, topOf, type Layout, type Slice } from "./virtual";
 import type { LogView } from "./store";
 
 /** Rows beyond the visible ones, so that a quick scroll meets no blank. */
@@ -19,19 +20,32 @@ export interface Scroll {
   onScroll: (event: UIEvent<HTMLDivElement>) => void;
 }
 
-/** Keeps the end in sight until the reader scrolls up, and what is read in its place when old rows go. */
+/** Keeps the end in sight until the reader scrolls up, and what is read in its place when old rows go or others come. */
 export function useScroll(layout: Layout, view: LogView): Scroll {
   const box = useRef<HTMLDivElement>(null);
   const [viewport, setViewport] = useState(0);
   const [position, setPosition] = useState(0);
   const [following, setFollowing] = useState(true);
   const last = useRef({ top: 0, first: view.first, generation: view.generation });
+  /** Where the reader was by own doing: a search that leaves little of the list does not change that. */
+  const read = useRef<Anchor>(undefined);
   const rows = sliceAt(layout, following ? Infinity : position, viewport, OVERSCAN);
 
-  const hold = useCallback(() => {
-    setPosition(box.current?.scrollTop ?? 0);
-    setFollowing(false);
+  // A reference, since a new `hold` would make all rows anew.
+  const shown = useRef({ layout, view });
+  const remember = useCallback((top: number) => {
+    const { layout, view } = shown.current;
+    const index = rowAt(layout, top);
+    const row = view.rows.get(view.first + index);
+    read.current = row && { row, offset: top - topOf(layout, index) };
   }, []);
+
+  const hold = useCallback(() => {
+    const top = box.current?.scrollTop ?? 0;
+    remember(top);
+    setPosition(top);
+    setFollowing(false);
+  }, [remember]);
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -42,15 +56,20 @@ export function useScroll(layout: Layout, view: LogView): Scroll {
   }, []);
 
   useLayoutEffect(() => {
+    shown.current = { layout, view };
     const element = box.current;
     if (!element) return;
     const { first, generation } = last.current;
-    const gone = view.generation === generation ? view.first - first : 0;
     last.current = { ...last.current, first: view.first, generation: view.generation };
-    if (following) element.scrollTop = element.scrollHeight;
-    else if (gone > 0) element.scrollTop -= gone * layout.rowHeight;
+    if (following) {
+      element.scrollTop = element.scrollHeight;
+    } else if (view.generation !== generation && read.current) {
+      element.scrollTop = topOf(layout, indexOf(view, read.current)) + read.current.offset;
+    } else if (view.first > first) {
+      element.scrollTop -= (view.first - first) * layout.rowHeight;
+    }
     last.current.top = element.scrollTop;
-  }, [view.first, view.generation, rows.total, viewport, following, layout.rowHeight]);
+  }, [view, rows.total, viewport, following, layout]);
 
   return {
     box,
@@ -60,11 +79,14 @@ export function useScroll(layout: Layout, view: LogView): Scroll {
     follow: () => setFollowing(true),
     hold,
     onScroll: ({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
+      const moved = scrollTop !== last.current.top;
       const up = scrollTop < last.current.top;
       const atEnd = scrollTop + clientHeight >= scrollHeight - NEARLY;
       last.current.top = scrollTop;
       setPosition(scrollTop);
-      if (atEnd) setFollowing(true);
+      if (moved) remember(scrollTop);
+      // A list that became shorter is at its end without anybody's doing.
+      if (atEnd && (moved || !view.paused)) setFollowing(true);
       else if (up) setFollowing(false);
     },
   };
