@@ -8,6 +8,7 @@ import { Header } from "./Header";
 import { loginPath } from "./paths";
 import { Link, navigate } from "./router";
 import { routeOf } from "./routes";
+import { useAccess } from "./useAccess";
 
 /** The page of who is logged in; who is not goes to the login. */
 export function Shell({ path }: { path: string }) {
@@ -36,9 +37,11 @@ function Page({ me, path }: { me: Me; path: string }) {
   const route = routeOf(path);
   const { status, reason } = connection;
 
+  useAccess(status);
   useEffect(() => {
     startFeed(me);
-    connect();
+    // Who was refused for having no guild may have one by now; after the end of a session only the user connects again.
+    if (status !== "ended") connect();
   }, [me]);
   useEffect(() => {
     if (status === "refused" && reason === "not_authorized") goToLogin();
