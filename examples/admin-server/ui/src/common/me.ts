@@ -26,6 +26,9 @@ export interface MeState {
   retry: () => void;
 }
 
+/** Whoever comes back from another tab may be somebody else by now, however short they were away. */
+export const AT_ONCE = { focusThrottleInterval: 0, dedupingInterval: 0 };
+
 const PATH = "/api/auth/me";
 
 /** What the page knows is of the user with whom it began. */
@@ -42,8 +45,7 @@ export function useMeState(): MeState {
   const { data, error, mutate } = useSWR<Me, ApiError>(PATH, fetchMe, {
     // Who is logged out stays so until a login, and that loads the page anew.
     shouldRetryOnError: (failure) => failure.status !== 401,
-    // Whoever comes back from another tab may be somebody else by now.
-    focusThrottleInterval: 1_000,
+    ...AT_ONCE,
   });
   return { me: data, error, retry: () => void mutate() };
 }

@@ -1,6 +1,6 @@
 import useSWR from "swr";
 import { getJson } from "../common/api";
-import { fetchMe, type Me } from "../common/me";
+import { AT_ONCE, fetchMe, type Me } from "../common/me";
 
 interface Login {
   me: Me | undefined;
@@ -10,7 +10,7 @@ interface Login {
 
 /** Whether somebody is logged in by now; whoever comes back from another tab may be. */
 export function useLogin(): Login {
-  const { data, isLoading } = useSWR<Me | undefined>("login", ask, { focusThrottleInterval: 1_000, shouldRetryOnError: false });
+  const { data, isLoading } = useSWR<Me | undefined>("login", ask, { ...AT_ONCE, shouldRetryOnError: false });
   return { me: data, asking: isLoading };
 }
 
