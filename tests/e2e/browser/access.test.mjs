@@ -142,6 +142,24 @@ describe("guilds that come and go", () => {
     alice.assertQuiet();
   });
 
+  it("are followed within a minute when nothing happens", async () => {
+    await server.stop();
+    // Only the page's time is put forward: no heartbeat may be due in it.
+    server = await Admin.start({ sessions: SESSIONS, args: ["--ping-interval-ms", "86000000"] });
+    const bob = await browser.person(server.url, { cookie: server.cookie("bob") });
+    await bob.page.clock.install();
+    await bob.goto("/");
+    await box(bob).waitFor();
+    server.changeSessions({ ...SESSIONS, bob: { ...SESSIONS.alice, role: "admin" } });
+    await eventually(async () => {
+      await bob.page.clock.fastForward(61_000);
+      return (await guilds(bob)).length === 2;
+    }, "the guild that was added");
+    await bob.page.getByRole("link", { name: "Logs" }).waitFor();
+    assert.equal(await bob.page.getByText("Connect now").count(), 0);
+    bob.assertQuiet();
+  });
+
   it("the one that is shown is so after a reload", async () => {
     const alice = await open("alice");
     await alice.page.getByRole("button", { name: "Other Place" }).click();

@@ -1,14 +1,13 @@
 import { Suspense, useEffect } from "react";
 import { startFeed, useUnreadTotal } from "../chat/feed";
 import { connect, useConnection } from "../common/socket";
-import { useMeState, type Me } from "../common/me";
+import { useFollowedMe, useMeState, type Me } from "../common/me";
 import { EmptyState, ErrorState, Loading } from "../common/ui";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { loginPath } from "./paths";
 import { Link, navigate } from "./router";
 import { routeOf } from "./routes";
-import { useAccess } from "./useAccess";
 
 /** The page of who is logged in; who is not goes to the login. */
 export function Shell({ path }: { path: string }) {
@@ -37,7 +36,8 @@ function Page({ me, path }: { me: Me; path: string }) {
   const route = routeOf(path);
   const { status, reason } = connection;
 
-  useAccess(status);
+  // An attempt to connect asks who one is by itself, and after the end of a session there is nothing to ask for.
+  useFollowedMe(status === "connected" || status === "refused");
   useEffect(() => {
     startFeed(me);
     // Who was refused for having no guild may have one by now; after the end of a session only the user connects again.

@@ -1,4 +1,4 @@
-import useSWR, { mutate as mutateAny } from "swr";
+import useSWR, { mutate as mutateAny, type SWRConfiguration } from "swr";
 import { ApiError, getJson } from "./api";
 import { Identity } from "./identity";
 
@@ -29,6 +29,8 @@ export interface MeState {
 /** Whoever comes back from another tab may be somebody else by now, however short they were away. */
 export const AT_ONCE = { focusThrottleInterval: 0, dedupingInterval: 0 };
 
+const FOLLOWED_EVERY_MS = 60_000;
+
 const PATH = "/api/auth/me";
 
 /** What the page knows is of the user with whom it began. */
@@ -40,14 +42,21 @@ export async function fetchMe(): Promise<Me> {
   return identity.isStill(me.id) ? me : new Promise(() => undefined);
 }
 
+const OPTIONS: SWRConfiguration<Me, ApiError> = {
+  // Who is logged out stays so until a login, and that loads the page anew.
+  shouldRetryOnError: (failure) => failure.status !== 401,
+  ...AT_ONCE,
+};
+
 /** Who is logged in, and why that is not known. */
 export function useMeState(): MeState {
-  const { data, error, mutate } = useSWR<Me, ApiError>(PATH, fetchMe, {
-    // Who is logged out stays so until a login, and that loads the page anew.
-    shouldRetryOnError: (failure) => failure.status !== 401,
-    ...AT_ONCE,
-  });
+  const { data, error, mutate } = useSWR<Me, ApiError>(PATH, fetchMe, OPTIONS);
   return { me: data, error, retry: () => void mutate() };
+}
+
+/** Asks again now and then while somebody looks: the server does not tell when a user may see more, or less. */
+export function useFollowedMe(following: boolean): void {
+  useSWR<Me, ApiError>(PATH, fetchMe, { ...OPTIONS, refreshInterval: following ? FOLLOWED_EVERY_MS : 0 });
 }
 
 export function useMe(): Me | undefined {
