@@ -206,6 +206,7 @@ describe("ten thousand messages", () => {
         await box.pressSequentially("typing something", { delay: 20 });
         await list.evaluate((node) => (node.scrollTop = 0));
         await alice.page.getByRole("button", { name: /Jump to latest/ }).click();
+        assert.equal(await alice.page.evaluate(() => document.activeElement.role), "log", "the focus is not lost with the button");
         await box.press("Enter");
       });
       assert.ok(slowest < 100, `an interaction took ${slowest} ms`);

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { secondsUntil } from "../common/backoff";
 import type { ConnectionState } from "../common/connection";
 import { connect } from "../common/socket";
+import { useKeptFocus } from "../common/useKeptFocus";
 import { useNow } from "../common/useNow";
 import { Button } from "../common/ui";
 import { bannerText } from "./banner";
@@ -16,17 +17,21 @@ export function ConnectionBanner({ connection }: { connection: ConnectionState }
   const now = useNow(status === "reconnecting" && retryAt !== undefined);
   const waited = useWaited(status === "connecting");
   const text = status === "connecting" && !waited ? undefined : bannerText(connection);
+  const kept = useKeptFocus(() => document.getElementById("main"));
   const severe = status === "ended" || status === "refused";
   return (
     // It is always there, since what comes together with its text is not announced.
-    <section aria-label="Connection" className={text === undefined ? "" : `app-banner ${severe ? "app-banner-severe" : ""}`}>
+    <section
+      {...kept}
+      aria-label="Connection"
+      className={text === undefined ? "" : `app-banner ${severe ? "app-banner-severe" : ""}`}
+    >
       <span role="status">{text}</span>
       {status === "reconnecting" && retryAt !== undefined && (
-        <>
-          <span className="app-countdown">{` Next attempt in ${secondsUntil(retryAt, now)} s.`}</span>
-          <Button onClick={connect}>Connect now</Button>
-        </>
+        <span className="app-countdown">{` Next attempt in ${secondsUntil(retryAt, now)} s.`}</span>
       )}
+      {/* It stays during an attempt: whoever has the focus on it keeps it. */}
+      {status === "reconnecting" && <Button onClick={connect}>Connect now</Button>}
       {status === "ended" && connection.reason === "disconnected" && <Button onClick={connect}>Connect again</Button>}
       {status === "ended" && connection.reason !== "disconnected" && (
         <a href={loginPath(location.pathname + location.search)}>Log in again</a>

@@ -62,7 +62,7 @@ function Account({ me }: { me: Me }) {
 
   return (
     <div className="app-account">
-      <span className="app-user" title={displayName(me)}>
+      <span className="app-user" dir="auto" title={displayName(me)}>
         {displayName(me)}
       </span>
       <Badge tone={me.role === "admin" ? "bad" : me.role === "club" ? "warn" : "neutral"}>{me.role}</Badge>

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { startFeed, useUnreadTotal } from "../chat/feed";
 import { connect, useConnection } from "../common/socket";
-import { useMeState, type Me } from "../common/me";
+import { useFollowedMe, useMeState, type Me } from "../common/me";
 import { EmptyState, ErrorState, Loading } from "../common/ui";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
@@ -40,9 +40,12 @@ function Page({ me, path }: { me: Me; path: string }) {
   const route = routeOf(path);
   const { status, reason } = connection;
 
+  // An attempt to connect asks who one is by itself, and after the end of a session there is nothing to ask for.
+  useFollowedMe(status === "connected" || status === "refused");
   useEffect(() => {
     startFeed(me);
-    connect();
+    // Who was refused for having no guild may have one by now; after the end of a session only the user connects again.
+    if (status !== "ended") connect();
   }, [me]);
   useEffect(() => {
     const timer = setTimeout(() => loadAll(me.role === "admin"), LOAD_ALL_AFTER_MS);

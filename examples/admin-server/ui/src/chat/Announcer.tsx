@@ -1,23 +1,29 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
+import { Announcements } from "./announcements";
 import type { Item } from "./room";
 
-const LONGEST = 200;
+const SILENCE = { text: "", count: 0 };
 
-/** Tells who cannot see it what others say, without repeating what is merely scrolled into view. */
+/** Tells who cannot see it what others say and what was not sent, without repeating what is merely scrolled into view. */
 export function Announcer({ items, userId }: { items: readonly Item[]; userId: string }) {
-  const [text, setText] = useState("");
-  const seen = useRef(items.at(-1)?.key);
+  const [announcements] = useState(() => new Announcements(items, userId));
+  const [said, setSaid] = useState(SILENCE);
+  const [failed, setFailed] = useState(SILENCE);
   useEffect(() => {
-    const from = items.findLastIndex(({ key }) => key === seen.current) + 1;
-    seen.current = items.at(-1)?.key;
-    const fresh = items.slice(from).filter((item) => item.kind === "message" && item.from.id !== userId);
-    const last = fresh.at(-1);
-    if (last?.kind !== "message") return;
-    setText(fresh.length > 3 ? `${fresh.length} new messages` : `${last.from.name}: ${last.text.slice(0, LONGEST)}`);
-  }, [items, userId]);
+    const next = announcements.next(items);
+    const told = (text: string) => (before: typeof SILENCE) => ({ text, count: before.count + 1 });
+    if (next.said !== undefined) setSaid(told(next.said));
+    if (next.failed !== undefined) setFailed(told(next.failed));
+  }, [announcements, items]);
   return (
-    <p className="visually-hidden" aria-live="polite">
-      {text}
-    </p>
+    <div className="visually-hidden">
+      {/* A text that is the same as before is announced when its element is new. */}
+      <p aria-live="polite">
+        <span key={said.count}>{said.text}</span>
+      </p>
+      <p role="alert">
+        <span key={failed.count}>{failed.text}</span>
+      </p>
+    </div>
   );
 }

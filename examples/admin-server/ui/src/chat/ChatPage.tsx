@@ -5,17 +5,19 @@ import { EmptyState, Loading } from "../common/ui";
 import { Announcer } from "./Announcer";
 import "./chat.css";
 import { Composer } from "./Composer";
-import { loadDraft, saveDraft } from "./drafts";
+import { joined, loadDraft, saveDraft, type Draft } from "./drafts";
 import { useChat } from "./feed";
 import { GuildList } from "./GuildList";
 import { MessageList } from "./MessageList";
 import type { RoomView } from "./store";
+import { useGuildInAddress } from "./useGuildInAddress";
 import { useGuildKeys } from "./useGuildKeys";
 
 export default function ChatPage() {
   const me = useMe();
   const view = useChat();
   useGuildKeys();
+  useGuildInAddress(view.active);
   const room = view.rooms.find(({ guildId }) => guildId === view.active);
   if (!me) return <Loading />;
   return (
@@ -44,9 +46,8 @@ function Guild({ me, room }: { me: Me; room: RoomView }) {
 
   useEffect(() => input.current?.focus(), [drafts]);
 
-  const edit = (text: string): void => {
-    const typed = loadDraft(sessionStorage, me.id, guildId);
-    saveDraft(sessionStorage, me.id, guildId, typed === "" ? text : `${text}\n${typed}`);
+  const edit = (back: Draft): void => {
+    saveDraft(sessionStorage, me.id, guildId, joined(back, loadDraft(sessionStorage, me.id, guildId)));
     setDrafts((before) => before + 1);
   };
 
@@ -54,7 +55,7 @@ function Guild({ me, room }: { me: Me; room: RoomView }) {
     <section className="chat-guild-view" aria-labelledby="chat-title">
       <h1 id="chat-title" className="chat-title">
         <span className="visually-hidden">Chat: </span>
-        {name}
+        <span dir="auto">{name}</span>
       </h1>
       <MessageList room={room} onEdit={edit} />
       <p className="chat-thinking" role="status">

@@ -2,7 +2,8 @@ import { useId, useState, type FormEvent, type KeyboardEvent, type RefObject } f
 import type { Me } from "../common/me";
 import { Button } from "../common/ui";
 import { charactersLeft, cleaned, isCounted, problemOf } from "./compose";
-import { loadDraft, saveDraft } from "./drafts";
+import { isolated } from "./direction";
+import { loadDraft, saveDraft, type Draft } from "./drafts";
 import { send } from "./feed";
 
 /** For browsers that do not fit the box to its text. */
@@ -18,29 +19,38 @@ interface Props {
 }
 
 export function Composer({ me, guildId, guildName, closed, input }: Props) {
-  const [text, setText] = useState(() => loadDraft(sessionStorage, me.id, guildId));
-  const [adminOnly, setAdminOnly] = useState(false);
+  const [draft, setDraft] = useState(() => loadDraft(sessionStorage, me.id, guildId));
   const [requestBot, setRequestBot] = useState(false);
   const [problem, setProblem] = useState<string>();
   const id = useId();
+  const { text, adminOnly } = draft;
+  const admin = me.role === "admin";
   const left = charactersLeft(text);
-  const tooLong = left < 0;
+  // These are told while they last, the others when it is sent.
+  const lasting = (adminOnly && !admin) || left < 0 ? problemOf(draft, admin) : undefined;
 
-  function change(value: string): void {
-    setText(value);
+  function change(part: Partial<Draft>): void {
+    const next = { ...draft, ...part };
+    setDraft(next);
     setProblem(undefined);
-    saveDraft(sessionStorage, me.id, guildId, value);
+    saveDraft(sessionStorage, me.id, guildId, next);
+  }
+
+  function onAdminOnly(checked: boolean): void {
+    change({ adminOnly: checked });
+    // The box to tick goes away from who is no admin.
+    if (!admin) input.current?.focus();
   }
 
   function submit(event?: FormEvent): void {
     event?.preventDefault();
     if (closed) return;
-    const found = problemOf(text);
+    const found = problemOf(draft, admin);
     setProblem(found);
     if (found === undefined) {
       send({ guildId, text: cleaned(text), adminOnly, requestBot });
       setRequestBot(false);
-      change("");
+      change({ text: "" });
     }
     input.current?.focus();
   }
@@ -62,20 +72,22 @@ export function Composer({ me, guildId, guildName, closed, input }: Props) {
         id={id}
         rows={Math.min(text.split("\n").length, MOST_ROWS)}
         value={text}
-        disabled={closed}
-        placeholder={adminOnly ? "Only admins will see this" : `Write to ${guildName}`}
-        aria-invalid={tooLong || problem !== undefined}
+        dir="auto"
+        // Not disabled, which would take the focus, and the text from who wants to copy it.
+        readOnly={closed}
+        placeholder={adminOnly ? "Only admins will see this" : `Write to ${isolated(guildName)}`}
+        aria-invalid={lasting !== undefined || problem !== undefined}
         aria-describedby={`${id}-notes`}
-        onChange={({ target }) => change(target.value)}
+        onChange={({ target }) => change({ text: target.value })}
         onKeyDown={onKeyDown}
       />
       <Button type="submit" variant="primary" disabled={closed}>
         Send
       </Button>
       <div className="chat-options">
-        {me.role === "admin" && (
+        {(admin || adminOnly) && (
           <label>
-            <input type="checkbox" checked={adminOnly} onChange={({ target }) => setAdminOnly(target.checked)} />
+            <input type="checkbox" checked={adminOnly} onChange={({ target }) => onAdminOnly(target.checked)} />
             Admins only
           </label>
         )}
@@ -85,9 +97,9 @@ export function Composer({ me, guildId, guildName, closed, input }: Props) {
         </label>
         <span id={`${id}-notes`} className="chat-notes">
           <span role="alert" className="chat-problem">
-            {tooLong ? "Message is too long." : problem}
+            {lasting ?? problem}
           </span>
-          {isCounted(left) && <span className="chat-counter">{` ${tooLong ? `${-left} characters too many` : `${left} characters left`}`}</span>}
+          {isCounted(left) && <span className="chat-counter">{` ${left < 0 ? `${-left} characters too many` : `${left} characters left`}`}</span>}
         </span>
       </div>
     </form>

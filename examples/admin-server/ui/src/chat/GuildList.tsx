@@ -23,7 +23,9 @@ export function GuildList({ active, rooms }: ChatView) {
               title={name}
               onClick={() => chat.select(guildId)}
             >
-              <span className="chat-guild-name">{name}</span>
+              <span className="chat-guild-name" dir="auto">
+                {name}
+              </span>
               {unread > 0 && (
                 <>
                   {" "}

@@ -1,6 +1,9 @@
 import { useEffect, useMemo } from "react";
 import { formatDay } from "../common/format";
+import { useKeptFocus } from "../common/useKeptFocus";
 import { Button, EmptyState } from "../common/ui";
+import { isolated } from "./direction";
+import type { Draft } from "./drafts";
 import { chat } from "./feed";
 import { rowsOf, type Row } from "./grouping";
 import { MessageRow } from "./MessageRow";
@@ -11,7 +14,7 @@ import { useRows } from "./useRows";
 
 interface Props {
   room: RoomView;
-  onEdit: (text: string) => void;
+  onEdit: (draft: Draft) => void;
 }
 
 export function MessageList({ room, onEdit }: Props) {
@@ -19,6 +22,7 @@ export function MessageList({ room, onEdit }: Props) {
   const rows = useMemo(() => rowsOf(items, marker), [items, marker]);
   const { scroller, onScroll, following, toEnd, start, end, above, below, measure } = useRows(rows);
   const visible = usePageVisible();
+  const kept = useKeptFocus(() => scroller.current);
 
   useEffect(() => {
     chat.setReading(following && visible);
@@ -33,11 +37,11 @@ export function MessageList({ room, onEdit }: Props) {
   }, [sent, toEnd]);
 
   return (
-    <div className="chat-frame">
+    <div className="chat-frame" {...kept}>
       {/* What is new is announced elsewhere: rows that come by scrolling are not. */}
       <div ref={scroller} className="chat-scroll" role="log" aria-live="off" aria-label="Messages" tabIndex={0} onScroll={onScroll}>
         {rows.length === 0 ? (
-          <EmptyState title={`Nothing has been said in ${name} yet`}>
+          <EmptyState title={`Nothing has been said in ${isolated(name)} yet`}>
             Messages appear here while this page is open. Earlier ones are not kept.
           </EmptyState>
         ) : (
@@ -66,7 +70,7 @@ export function MessageList({ room, onEdit }: Props) {
   );
 }
 
-function RowContent({ row, onEdit }: { row: Row; onEdit: (text: string) => void }) {
+function RowContent({ row, onEdit }: { row: Row; onEdit: (draft: Draft) => void }) {
   switch (row.kind) {
     case "day":
       return <span className="chat-line">{formatDay(new Date(row.at).toISOString())}</span>;

@@ -4,6 +4,8 @@ import { formatMoment, formatTime } from "../common/format";
 import { useNow } from "../common/useNow";
 import { Badge, Button } from "../common/ui";
 import { readable } from "./colour";
+import { undirected } from "./direction";
+import type { Draft } from "./drafts";
 import { chat, retry } from "./feed";
 import type { Failure, MessageItem } from "./room";
 
@@ -11,7 +13,7 @@ interface Props {
   item: MessageItem;
   /** Whether it stands first under its author's name. */
   head: boolean;
-  onEdit: (text: string) => void;
+  onEdit: (draft: Draft) => void;
 }
 
 export const MessageRow = memo(function MessageRow({ item, head, onEdit }: Props) {
@@ -30,7 +32,9 @@ export const MessageRow = memo(function MessageRow({ item, head, onEdit }: Props
             {initial(from.name)}
           </span>
           <p className="chat-head">
-            <strong className="chat-author">{from.name}</strong>
+            <strong className="chat-author" dir="auto">
+              {from.name}
+            </strong>
             {from.role !== "member" && <Badge>{from.role}</Badge>}
             {adminOnly && <Badge tone="bad">Admins only</Badge>}
             <time dateTime={ts} title={formatMoment(ts)}>
@@ -43,9 +47,9 @@ export const MessageRow = memo(function MessageRow({ item, head, onEdit }: Props
           {formatTime(ts)}
         </time>
       )}
-      <p className="chat-text">
+      <p className="chat-text" dir="auto">
         {text}
-        {delivery === "pending" && <span className="chat-sending"> Sending…</span>}
+        {delivery === "pending" && <bdi className="chat-sending"> Sending…</bdi>}
       </p>
       {delivery === "failed" && failure && <Failed item={item} failure={failure} onEdit={onEdit} />}
     </article>
@@ -55,14 +59,14 @@ export const MessageRow = memo(function MessageRow({ item, head, onEdit }: Props
 /** What the same message would only fail for again. */
 const IN_VAIN = new Set(["invalid_message", "empty_message", "message_too_long", "missing_guild", "admin_only", "duplicate_id"]);
 
-function Failed({ item, failure, onEdit }: { item: MessageItem; failure: Failure; onEdit: (text: string) => void }) {
-  const { guildId, messageId, text } = item;
+function Failed({ item, failure, onEdit }: { item: MessageItem; failure: Failure; onEdit: (draft: Draft) => void }) {
+  const { guildId, messageId, text, adminOnly } = item;
   const { code, message, retryAt } = failure;
   const now = useNow(retryAt !== undefined && retryAt > Date.now());
   const wait = retryAt === undefined ? 0 : secondsUntil(retryAt, now);
   return (
     <div className="chat-failed">
-      <span role="alert">Not sent. {message}</span>
+      <span>Not sent. {message}</span>
       {!IN_VAIN.has(code) && (
         <Button disabled={wait > 0} onClick={() => retry(guildId, messageId)}>
           {wait > 0 ? `Retry in ${wait} s` : "Retry"}
@@ -71,7 +75,7 @@ function Failed({ item, failure, onEdit }: { item: MessageItem; failure: Failure
       <Button
         onClick={() => {
           chat.remove(guildId, messageId);
-          onEdit(text);
+          onEdit({ text, adminOnly });
         }}
       >
         Edit
@@ -87,5 +91,5 @@ function coloured(colour: string): CSSProperties | undefined {
 }
 
 function initial(name: string): string {
-  return (Array.from(name.trim())[0] ?? "?").toUpperCase();
+  return (Array.from(undirected(name).trim())[0] ?? "?").toUpperCase();
 }

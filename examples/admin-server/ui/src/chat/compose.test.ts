@@ -1,16 +1,18 @@
 import { expect, it } from "vitest";
 import { charactersLeft, cleaned, isCounted, problemOf } from "./compose";
 
+const toAll = (text: string) => ({ text, adminOnly: false });
+
 it("takes a text that the server takes", () => {
-  expect(problemOf("hello")).toBeUndefined();
-  expect(problemOf("x".repeat(4000))).toBeUndefined();
-  expect(problemOf(`  ${"x".repeat(4000)}\n`)).toBeUndefined();
+  expect(problemOf(toAll("hello"), false)).toBeUndefined();
+  expect(problemOf(toAll("x".repeat(4000)), false)).toBeUndefined();
+  expect(problemOf(toAll(`  ${"x".repeat(4000)}\n`), false)).toBeUndefined();
 });
 
 it("says in the server's words why it does not", () => {
-  expect(problemOf("")).toBe("Message cannot be empty.");
-  expect(problemOf(" \n ")).toBe("Message cannot be empty.");
-  expect(problemOf("x".repeat(4001))).toBe("Message is too long.");
+  expect(problemOf(toAll(""), false)).toBe("Message cannot be empty.");
+  expect(problemOf(toAll(" \n "), false)).toBe("Message cannot be empty.");
+  expect(problemOf(toAll("x".repeat(4001)), false)).toBe("Message is too long.");
 });
 
 it("counts characters, not halves of them", () => {
@@ -22,4 +24,11 @@ it("counts characters, not halves of them", () => {
 
 it("replaces what is no text", () => {
   expect(cleaned("a\uD83Db\0c 😀 ")).toBe("a\uFFFDbc 😀");
+});
+
+it("sends nobody's text for admins to the guild", () => {
+  const secret = { text: "secret", adminOnly: true };
+  expect(problemOf(secret, true)).toBeUndefined();
+  expect(problemOf(secret, false)).toMatch("for admins only");
+  expect(problemOf({ ...secret, adminOnly: false }, false)).toBeUndefined();
 });

@@ -1,3 +1,5 @@
+import type { Draft } from "./drafts";
+
 /** The server's default limit, in characters of the trimmed text. */
 export const MAX_CHARACTERS = 4_000;
 /** The counter appears when so many are left. */
@@ -8,8 +10,9 @@ export function cleaned(text: string): string {
   return text.replaceAll(/\p{Surrogate}/gu, "\uFFFD").replaceAll("\0", "").trim();
 }
 
-/** Why a text cannot be sent, in the server's words. */
-export function problemOf(text: string): string | undefined {
+/** Why a text cannot be sent, in the server's words where they are its. `admin`: whether the user is one. */
+export function problemOf({ text, adminOnly }: Draft, admin: boolean): string | undefined {
+  if (adminOnly && !admin) return "This is for admins only, and you are none now. Untick it to send the text to the guild.";
   const left = charactersLeft(text);
   if (left < 0) return "Message is too long.";
   return cleaned(text) === "" ? "Message cannot be empty." : undefined;

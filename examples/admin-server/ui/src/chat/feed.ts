@@ -1,6 +1,8 @@
 import { useSyncExternalStore } from "react";
-import type { Me } from "../common/me";
+import { identity, refreshMe, type Me } from "../common/me";
 import { request, RequestError, socket } from "../common/socket";
+import { guildOf } from "./address";
+import { forgetDrafts } from "./drafts";
 import { authorOf, newMessageId, readMessage } from "./message";
 import { ChatStore, type ChatView } from "./store";
 
@@ -21,9 +23,11 @@ let listening = false;
 
 export function startFeed(user: Me): void {
   me = user;
-  chat.begin(user.id, user.guilds);
+  chat.begin(user, guildOf(location.search));
   if (listening) return;
   listening = true;
+  forgetDrafts(sessionStorage, user.id);
+  identity.beforeLeaving(() => forgetDrafts(sessionStorage));
   let connects = 0;
   socket().on("connect", () => {
     connects += 1;
@@ -31,7 +35,8 @@ export function startFeed(user: Me): void {
   });
   socket().on("chat:message", (payload: unknown) => {
     const message = readMessage(payload);
-    if (message) chat.receive(message);
+    // Of a guild that is not listed: it may have been added.
+    if (message && chat.receive(message)) refreshMe();
   });
 }
 

@@ -80,4 +80,14 @@ describe("Room", () => {
     expect(keys(room)).toEqual(["b", "c", "d"]);
     expect(room.get("a")).toBeUndefined();
   });
+
+  it("forgets what was for admins, and not one's own text that was not sent", () => {
+    const room = new Room();
+    for (const each of [message("a"), message("b", { adminOnly: true })]) room.receive(each);
+    room.pend(message("mine", { adminOnly: true }), false);
+    room.fail("mine", failure);
+    expect(room.forgetAdminOnly()).toBe(true);
+    expect(keys(room)).toEqual(["a", "mine"]);
+    expect(room.forgetAdminOnly()).toBe(false);
+  });
 });

@@ -49,6 +49,11 @@ export class Room {
     return this.#items.slice();
   }
 
+  /** How many messages there are. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
   get(messageId: string): MessageItem | undefined {
     return this.#byId.get(messageId);
   }
@@ -102,6 +107,13 @@ export class Room {
   remove(messageId: string): void {
     const known = this.#byId.get(messageId);
     if (known && !known.confirmed) this.#take(known);
+  }
+
+  /** Drops what admins said among themselves, and keeps one's own that was not sent; says whether there was any. */
+  forgetAdminOnly(): boolean {
+    const secret = this.#items.filter((item) => item.kind === "message" && item.adminOnly && item.delivery === "sent");
+    for (const item of secret) if (item.kind === "message") this.#take(item);
+    return secret.length > 0;
   }
 
   /** Marks that messages may be missing from here on; once, however often the connection is lost in between. */

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { Role } from "../common/me";
 import { ChatStore, type RoomView } from "./store";
 import { by, message } from "./testing";
 
@@ -10,10 +11,13 @@ const room = (guildId: string): RoomView | undefined => {
   return store.view().rooms.find((view) => view.guildId === guildId);
 };
 
+const me = (role: Role, ...ids: string[]) => ({ id: "me", role, guilds: ids.map((id) => ({ id, name: id === "1" ? "One" : null })) });
+const ids = (): string[] => store.view().rooms.map(({ guildId }) => guildId);
+
 beforeEach(() => {
   flush = () => undefined;
   store = new ChatStore((work) => (flush = work));
-  store.begin("me", [{ id: "1", name: "One" }, { id: "2" }]);
+  store.begin(me("member", "1", "2"));
 });
 
 describe("guilds", () => {
@@ -31,7 +35,7 @@ describe("guilds", () => {
 
   it("begin with the first message for who has none", () => {
     const other = new ChatStore((work) => work());
-    other.begin("me", []);
+    other.begin(me("member"));
     other.receive(message("a", { guildId: "3" }));
     expect(other.view().active).toBe("3");
   });
@@ -39,6 +43,77 @@ describe("guilds", () => {
   it("cannot be chosen when they are unknown", () => {
     store.select("9");
     expect(store.view().active).toBe("1");
+  });
+});
+
+describe("another access", () => {
+  it("adds guilds, and takes away the others with their messages", () => {
+    store.receive(message("a", { guildId: "1" }));
+    store.receive(message("b", { guildId: "2" }));
+    store.begin(me("member", "2", "3"));
+    expect(ids()).toEqual(["2", "3"]);
+    expect(store.view()).toMatchObject({ active: "2", unread: 1 });
+    store.begin(me("member", "1", "2", "3"));
+    expect(room("1")?.items).toEqual([]);
+  });
+
+  it("keeps the guild that is shown", () => {
+    store.select("2");
+    store.begin(me("member", "3", "2"));
+    expect(store.view().active).toBe("2");
+  });
+
+  it("may be none at all", () => {
+    store.begin(me("member"));
+    expect(store.view()).toEqual({ active: undefined, rooms: [], unread: 0 });
+  });
+
+  it("of who was an admin ends with the guilds of others, and with what was for admins", () => {
+    store.begin(me("admin", "1"));
+    store.receive(message("a", { adminOnly: true }));
+    store.receive(message("b"));
+    store.receive(message("c", { guildId: "9" }));
+    expect(store.receive(message("d", { guildId: "8" }))).toBe(true);
+    store.begin(me("admin", "1"));
+    expect(ids()).toEqual(["1", "9", "8"]);
+    store.begin(me("member", "1"));
+    expect(ids()).toEqual(["1"]);
+    expect(room("1")?.items.map(({ key }) => key)).toEqual(["b"]);
+  });
+
+  it("is not undone by what comes too late", () => {
+    store.pend(message("mine", { guildId: "2" }), true);
+    store.begin(me("member", "1"));
+    store.fail("2", "mine", { code: "guild_forbidden", message: "You do not have access to this guild." });
+    store.accept("2", "mine", "2026-11-22T18:00:01.000Z");
+    store.giveUp("2", "mine");
+    store.remove("2", "mine");
+    flush();
+    expect(ids()).toEqual(["1"]);
+  });
+});
+
+describe("the guild of the address", () => {
+  const shown = (user: ReturnType<typeof me>, wanted: string): string | undefined => {
+    const other = new ChatStore((work) => work());
+    other.begin(user, wanted);
+    return other.view().active;
+  };
+
+  it("is shown first", () => {
+    expect(shown(me("member", "1", "2"), "2")).toBe("2");
+  });
+
+  it("is shown to nobody who may not see it, and to admins whatever they belong to", () => {
+    expect(shown(me("member", "1", "2"), "9")).toBe("1");
+    expect(shown(me("admin", "1"), "9")).toBe("9");
+    expect(shown(me("admin", "1"), "no guild")).toBe("1");
+  });
+
+  it("does not hold back who chose another one", () => {
+    store.select("2");
+    store.begin(me("member", "1", "2"), "1");
+    expect(store.view().active).toBe("2");
   });
 });
 

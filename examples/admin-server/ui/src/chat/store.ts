@@ -1,3 +1,4 @@
+import type { Guild, Me } from "../common/me";
 import { callsBot, questionOf, type ChatMessage } from "./message";
 import { Room, type Failure, type Item, type MessageItem } from "./room";
 
@@ -18,6 +19,9 @@ export interface ChatView {
   rooms: readonly RoomView[];
   unread: number;
 }
+
+/** Who reads, and what they may see. */
+type User = Pick<Me, "id" | "role"> & { guilds: readonly Pick<Guild, "id" | "name">[] };
 
 interface Entry {
   room: Room;
@@ -49,14 +53,25 @@ export class ChatStore {
 
   readonly view = (): ChatView => this.#view;
 
-  /** The user, and the guilds that are listed from the start. */
-  begin(userId: string, guilds: readonly { id: string; name?: string | null }[]): void {
+  /** The user, with what they may see from now on. `wanted` is the guild that is shown first, if they may. */
+  begin({ id: userId, role, guilds }: User, wanted?: string): void {
     this.#userId = userId;
+    const admin = role === "admin";
+    const listed = new Set(guilds.map(({ id }) => id));
     for (const { id, name } of guilds) {
       const entry = this.#entry(id);
       entry.view = { ...entry.view, name: name || nameless(id) };
     }
-    this.#active ??= guilds[0]?.id;
+    for (const [guildId, entry] of this.#entries) {
+      // An admin may see every guild, but those where nothing is need not be listed.
+      const stays = listed.has(guildId) || (admin && (guildId === this.#active || entry.room.size > 0));
+      if (!stays) this.#entries.delete(guildId);
+      else if (!admin && entry.room.forgetAdminOnly()) entry.changed = true;
+    }
+    if (this.#active === undefined || !this.#entries.has(this.#active)) {
+      if (wanted !== undefined && admin && isSnowflake(wanted)) this.#entry(wanted);
+      this.#active = [wanted, guilds[0]?.id, ...this.#entries.keys()].find((id) => id !== undefined && this.#entries.has(id));
+    }
     this.#flush();
   }
 
@@ -76,8 +91,10 @@ export class ChatStore {
     this.#flush();
   }
 
-  receive(message: ChatMessage): void {
+  /** What somebody said. Says whether its guild was unknown so far. */
+  receive(message: ChatMessage): boolean {
     const { guildId, messageId, from } = message;
+    const unknown = !this.#entries.has(guildId);
     const entry = this.#entry(guildId);
     this.#active ??= guildId;
     const isNew = entry.room.receive(message);
@@ -89,6 +106,7 @@ export class ChatStore {
       entry.view = { ...entry.view, unread: unread + 1, marker: unread === 0 ? messageId : marker };
     }
     this.#change(entry);
+    return unknown;
   }
 
   pend(message: ChatMessage, requestBot: boolean): void {
@@ -100,7 +118,8 @@ export class ChatStore {
 
   /** The server has taken a message. Says whether the bot was asked by it, and has not answered yet. */
   accept(guildId: string, messageId: string, ts: string): boolean {
-    const entry = this.#entry(guildId);
+    const entry = this.#entries.get(guildId);
+    if (!entry) return false;
     const { room, questions } = entry;
     room.accept(messageId, ts);
     const item = room.get(messageId);
@@ -112,13 +131,15 @@ export class ChatStore {
   }
 
   fail(guildId: string, messageId: string, failure: Failure): void {
-    const entry = this.#entry(guildId);
+    const entry = this.#entries.get(guildId);
+    if (!entry) return;
     entry.room.fail(messageId, failure);
     this.#change(entry);
   }
 
   remove(guildId: string, messageId: string): void {
-    const entry = this.#entry(guildId);
+    const entry = this.#entries.get(guildId);
+    if (!entry) return;
     entry.room.remove(messageId);
     this.#change(entry);
   }
@@ -129,8 +150,8 @@ export class ChatStore {
 
   /** The bot has not answered for so long that it will not. */
   giveUp(guildId: string, messageId: string): void {
-    const entry = this.#entry(guildId);
-    if (entry.questions.delete(messageId)) this.#change(entry);
+    const entry = this.#entries.get(guildId);
+    if (entry?.questions.delete(messageId)) this.#change(entry);
   }
 
   /** The connection was lost, and messages with it: answers of the bot, too. */
@@ -179,4 +200,9 @@ export class ChatStore {
 
 function nameless(guildId: string): string {
   return `Guild ${guildId}`;
+}
+
+/** An address can name anything: only what may be a guild is shown as one. */
+function isSnowflake(guildId: string): boolean {
+  return /^\d{1,20}$/.test(guildId);
 }

@@ -1,3 +1,6 @@
+/** Longer than the server takes for anything. */
+const LONGEST_MS = 40_000;
+
 /** What the server said instead of an answer; status 0 when it said nothing. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -33,7 +36,7 @@ export async function post(path: string, body?: unknown): Promise<void> {
 
 async function ask(path: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(path, { credentials: "same-origin", ...init });
+    return await fetch(path, { credentials: "same-origin", signal: AbortSignal.timeout(LONGEST_MS), ...init });
   } catch {
     throw new ApiError("NO_ANSWER", 0, "The server does not answer.");
   }

@@ -1,9 +1,12 @@
 import { useSyncExternalStore } from "react";
 import { io, type Socket } from "socket.io-client";
 import { delayBefore } from "./backoff";
+import { checkMe, identity, refreshMe } from "./me";
 import { isFinal, nextState, NOT_CONNECTED, type ConnectionEvent, type ConnectionState } from "./connection";
 
 const ACK_TIMEOUT_MS = 10_000;
+/** Refusals of what the page offers only to those who may: they can do less than it believes. */
+const LESS_ACCESS = new Set(["guild_forbidden", "admin_only", "forbidden"]);
 
 /** The refusal of a request: the server's, or that no answer came. */
 export class RequestError extends Error {
@@ -21,6 +24,7 @@ export class RequestError extends Error {
 let theSocket: Socket | undefined;
 let state = NOT_CONNECTED;
 let attempts = 0;
+let opened = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
 
@@ -35,6 +39,21 @@ export function connect(): void {
   clearTimeout(timer);
   if (socket().connected) return;
   dispatch({ type: "attempt" });
+  void open();
+}
+
+async function open(): Promise<void> {
+  const mine = (opened += 1);
+  // Since the first time somebody else may have logged in: what waits to be sent is not to go out as theirs.
+  if (mine > 1) {
+    const answered = await checkMe();
+    // A later attempt has taken over.
+    if (mine !== opened) return;
+    if (!answered) {
+      again();
+      return;
+    }
+  }
   socket().connect();
 }
 
@@ -47,8 +66,9 @@ export async function request<T>(event: string, payload: unknown): Promise<T> {
     throw new RequestError("no_answer", socket().connected ? "The server did not answer in time." : "There is no connection to the server.");
   }
   const failure = toFailure(ack);
-  if (failure) throw failure;
-  return ack as T;
+  if (!failure) return ack as T;
+  if (LESS_ACCESS.has(failure.code)) refreshMe();
+  throw failure;
 }
 
 /** How it is with the connection. */
@@ -83,6 +103,7 @@ function create(): Socket {
     if (isFinal(message)) dispatch({ type: "refused", reason: message });
     else again(message);
   });
+  identity.beforeLeaving(() => created.disconnect());
   // When there is a network again, or somebody to look, the attempt is not put off.
   window.addEventListener("online", hurry);
   document.addEventListener("visibilitychange", hurry);

@@ -2,11 +2,16 @@ import { useEffect, useState } from "react";
 import icon from "../app/icon.svg";
 import { safeReturnTo } from "../app/paths";
 import { ApiError, post } from "../common/api";
-import { Button } from "../common/ui";
+import { displayName } from "../common/me";
+import { Button, Loading } from "../common/ui";
 import { DEMO_USERS, isDemo } from "./demo";
 import "./login.css";
+import { useLogin } from "./useLogin";
 
+/** Each way on loads a new page: nothing of another user stays in memory. */
 export default function LoginPage() {
+  const { me, asking } = useLogin();
+  const next = safeReturnTo(new URLSearchParams(location.search).get("returnTo"), location.origin) ?? "/";
   useEffect(() => {
     document.title = "Log in · Slime Admin";
   }, []);
@@ -17,13 +22,18 @@ export default function LoginPage() {
           <img src={icon} alt="" width="32" height="32" />
           Slime Admin
         </h1>
-        {isDemo() ? <DemoLogin /> : <HowToGetIn />}
+        {me && (
+          <p>
+            You are logged in as <bdi>{displayName(me)}</bdi>. <a href={next}>{next === "/" ? "To the chat" : "Go on"}</a>
+          </p>
+        )}
+        {isDemo() ? <DemoLogin next={next} /> : asking ? <Loading /> : !me && <HowToGetIn next={next} />}
       </div>
     </main>
   );
 }
 
-function DemoLogin() {
+function DemoLogin({ next }: { next: string }) {
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState("");
 
@@ -32,9 +42,7 @@ function DemoLogin() {
     setFailure("");
     try {
       await post("/api/auth/demo", { user });
-      const back = safeReturnTo(new URLSearchParams(location.search).get("returnTo"), location.origin);
-      // A new page: nothing of another user stays in memory.
-      location.assign(back ?? "/");
+      location.assign(next);
     } catch (reason) {
       setFailure(reason instanceof ApiError ? `The login failed. ${reason.message}` : "The login failed.");
       setBusy(false);
@@ -61,7 +69,7 @@ function DemoLogin() {
   );
 }
 
-function HowToGetIn() {
+function HowToGetIn({ next }: { next: string }) {
   return (
     <>
       <p>You are not logged in.</p>
@@ -70,7 +78,7 @@ function HowToGetIn() {
         <code>admin-server token</code>.
       </p>
       <p>
-        <a href={safeReturnTo(new URLSearchParams(location.search).get("returnTo"), location.origin) ?? "/"}>Try again</a>
+        <a href={next}>Try again</a>
       </p>
     </>
   );
