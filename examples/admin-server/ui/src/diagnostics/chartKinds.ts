@@ -71,7 +71,7 @@ export const CHARTS: readonly ChartKind[] = [
     unit: "ms",
     least: 4,
     lines: [
-      level("Requests p95", 0, (one) => one.p95Ms),
+      level("Requests p95", 2, (one) => one.requestP95Ms),
       level("Handler p50", 2, (one) => one.handlerP50Ms),
       level("Handler p99", 2, (one) => one.handlerP99Ms),
     ],

@@ -65,9 +65,10 @@ describe("readSnapshot", () => {
 
   it("knows no latency where nothing was asked or handled", () => {
     const taken = { ok: true, generatedAt: "2026-11-22T18:00:00.000Z", latency: { handlerP50Ms: 0, handlerP99Ms: 0 } };
-    const idle = readSnapshot({ ...taken, load: { eventsPerSecond: 0 }, requests: { total: 5, p95Ms: null } });
-    expect(idle).toMatchObject({ p95Ms: undefined, handlerP50Ms: undefined, handlerP99Ms: undefined });
+    const idle = readSnapshot({ ...taken, load: { eventsPerSecond: 0 }, requests: { total: 5, p95Ms: 4 } });
+    expect(idle).toMatchObject({ p95Ms: 4, requestP95Ms: undefined, handlerP50Ms: undefined, handlerP99Ms: undefined });
     expect(readSnapshot({ ...taken, load: { eventsPerSecond: 0.5 } })).toMatchObject({ handlerP50Ms: 0, handlerP99Ms: 0 });
+    expect(readSnapshot({ ...taken, latency: { requestP95Ms: 4.1 } })?.requestP95Ms).toBe(4.1);
   });
 
   it("refuses what is no snapshot", () => {

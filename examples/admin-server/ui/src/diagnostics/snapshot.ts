@@ -43,6 +43,8 @@ export interface Snapshot {
   cpuPercent: number | undefined;
   eventsPerSecond: number | undefined;
   deliveriesPerSecond: number | undefined;
+  /** Of the last ten seconds' requests; that of all requests is `p95Ms`. */
+  requestP95Ms: number | undefined;
   handlerP50Ms: number | undefined;
   handlerP99Ms: number | undefined;
   pendingBytes: number | undefined;
@@ -99,6 +101,7 @@ export function readSnapshot(value: unknown): Snapshot | undefined {
     errors: number(requests["errors"]),
     p50Ms: number(requests["p50Ms"]),
     p95Ms: number(requests["p95Ms"]),
+    requestP95Ms: number(latency["requestP95Ms"]),
     p99Ms: number(requests["p99Ms"]),
     cpuPercent: number(fields(all["cpu"])["percent"]),
     eventsPerSecond: number(load["eventsPerSecond"]),

@@ -38,7 +38,7 @@ const KINDS: readonly TileKind[] = [
   { name: "Deliveries", least: 4, series: deliveries, ...inUnit("/s", 1) },
   { name: "Memory", least: 4, series: (all) => gauge(all, (one) => one.rssMB), ...inUnit("MB", 1) },
   { name: "CPU", least: 10, series: (all) => gauge(all, (one) => one.cpuPercent), ...inUnit("%", 1) },
-  { name: "Requests p95, 10 s", least: 4, series: (all) => gauge(all, (one) => one.p95Ms), ...inUnit("ms", 0, milliseconds) },
+  { name: "Requests p95, 10 s", least: 4, series: (all) => gauge(all, (one) => one.requestP95Ms), ...inUnit("ms", 1, milliseconds) },
   { name: "Handler p99", least: 4, series: (all) => gauge(all, (one) => one.handlerP99Ms), ...inUnit("ms", 2, milliseconds) },
   { name: "Pending", least: 65_536, series: (all) => gauge(all, (one) => one.pendingBytes), measure: bytes, change: changeInBytes },
 ];
