@@ -61,8 +61,10 @@ impl Claims {
         let claim = Claim::new(guild, id.as_str(), user, at, ID_LIFETIME);
         let claimed = tokio::time::timeout(self.timeout, self.store.claim(&claim)).await;
         match self.noted(claimed) {
-            // An earlier attempt of this node, which failed after its claim.
-            Some(Claimed::Before { user: by, at: then }) if by == *user && then == at => {
+            // An earlier attempt of this node, which failed after its claim; and not the same message on another node in the same millisecond.
+            Some(Claimed::Before { user: by, at: then })
+                if by == *user && then == at && reservation.is_again() =>
+            {
                 Owner::Ours(reservation)
             }
             Some(Claimed::Before { user: by, at: then }) if by == *user => {

@@ -104,7 +104,7 @@ impl Policy {
     fn try_reserve(&self, user: &UserId, key: &Arc<str>, now: Now) -> Option<Verdict<'_>> {
         let mut state = self.state();
         let State { ids, windows } = &mut *state;
-        let mut at = now.unix_ms;
+        let (mut at, mut is_again) = (now.unix_ms, false);
         if let Some(known) = ids.find(key, now.instant) {
             match known.stage {
                 Stage::Pending => return None,
@@ -113,7 +113,7 @@ impl Policy {
                 }
                 Stage::Accepted => return Some(Verdict::Refuse(Refusal::DuplicateId)),
                 // The same time again lets the claim of the first attempt be known as one's own.
-                Stage::Abandoned if known.user == *user => at = known.at,
+                Stage::Abandoned if known.user == *user => (at, is_again) = (known.at, true),
                 Stage::Abandoned => {}
             }
         }
@@ -128,6 +128,7 @@ impl Policy {
             key: Arc::clone(key),
             serial,
             at,
+            is_again,
             counted_at: now.instant,
             outcome: Outcome::Released,
         }))
@@ -148,6 +149,7 @@ pub(super) struct Reservation<'a> {
     key: Arc<str>,
     serial: u64,
     at: u64,
+    is_again: bool,
     counted_at: Instant,
     outcome: Outcome,
 }
@@ -169,6 +171,11 @@ impl Reservation<'_> {
     /// When the message counts as accepted: milliseconds of Unix time.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Whether an earlier attempt of this node may have told other nodes of the message, with that time.
+    pub(super) fn is_again(&self) -> bool {
+        self.is_again
     }
 
     /// Says that other nodes are about to be told of the message. Should it fail from here on, its author can send it

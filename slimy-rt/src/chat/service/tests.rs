@@ -434,6 +434,18 @@ async fn one_message_at_a_time_waits_for_a_store_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_message_on_two_nodes_within_a_millisecond_is_one() {
+    let [one, two] = nodes(&Store::default());
+    for n in 0..50 {
+        let user = person(&n.to_string(), Role::Member);
+        let message = message(&n.to_string());
+        let (first, second) = tokio::join!(one.send(&user, &message), two.send(&user, &message));
+        assert_eq!(first.unwrap().accepted, second.unwrap().accepted);
+    }
+    assert_eq!(one.published().len() + two.published().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_failed_after_its_claim_can_be_sent_again() {
     let store = Store::default();
     let [one, two] = nodes(&store);

@@ -112,6 +112,6 @@ describe("charts", () => {
   it("write a reading with its unit", () => {
     const byId = (id: string) => CHARTS.find((kind) => kind.id === id)!;
     expect([reading(byId("messages"), 0, 2), reading(byId("cpu"), 0, 3.25), reading(byId("cpu"), 0, null)]).toEqual(["2.0/s", "3.3 %", "–"]);
-    expect([reading(byId("latency"), 0, 0), reading(byId("latency"), 1, 0.254)]).toEqual(["<1 ms", "0.25 ms"]);
+    expect([reading(byId("latency"), 0, 0), reading(byId("latency"), 1, 0.254)]).toEqual(["<0.01 ms", "0.25 ms"]);
   });
 });
