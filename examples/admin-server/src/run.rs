@@ -87,11 +87,11 @@ async fn listen(settings: Settings, logs: Logs) -> Result<(), Failure> {
     tracing::info!("shutting down");
     // First nobody else gets in, then those who are in are told.
     stop.cancel();
-    let stopped = async { tokio::join!(app.server.shutdown(FLUSH), serving).1 };
+    let stopped = async { tokio::join!(app.server.shutdown(FLUSH), serving) };
     match timeout(SHUTDOWN, stopped).await {
-        Ok(Ok(())) => tracing::info!("stopped"),
-        Ok(Err(error)) => tracing::error!(%error, "serving failed"),
-        Err(_) => tracing::warn!("not everything ended in time"),
+        Ok((true, Ok(()))) => tracing::info!("stopped"),
+        Ok((_, Err(error))) => tracing::error!(%error, "serving failed"),
+        Ok((false, Ok(()))) | Err(_) => tracing::warn!("not everything ended in time"),
     }
     if broken {
         return Err(Failure::start("the server stopped by itself; see its log"));

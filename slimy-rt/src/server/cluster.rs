@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub(crate) const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 const MAX_BATCH: usize = 256;
 /// The first and the longest pause between attempts: an engine that is back has what waited within two seconds.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// How long a node that had to wait for the broker keeps what it has to say, so that others who waited are there to hear it: longer than the longest pause.
+const COMPANY: Duration = Duration::from_millis(750);
 /// After how many publications of other nodes it is looked whether clients keep up: what was missed in an outage comes as fast as the engine has it.
 const PACE: usize = 128;
 /// How long one look waits for those who do not.
@@ -178,6 +180,7 @@ impl Cluster {
                     if late {
                         // Clients may have been here while others published what this node will not be told of.
                         self.gap(None, &from);
+                        sleep(COMPANY).await;
                     }
                     break;
                 }
@@ -204,6 +207,19 @@ impl Cluster {
     pub(crate) async fn flushed(&self) {
         let sequence = lock(&self.outgoing).sequence;
         self.published_up_to(sequence).await;
+    }
+
+    /// Waits so long for the broker to take what waits, and says whether it did.
+    pub(crate) async fn last_flush(&self, most: Duration) -> bool {
+        if timeout(most, self.flushed()).await.is_ok() {
+            return true;
+        }
+        let lost = lock(&self.outgoing).sequence - *self.published.borrow();
+        tracing::error!(
+            publications = lost,
+            "the broker did not take in time what waited for it: the other nodes will not get that"
+        );
+        false
     }
 
     /// Waits until everything up to that own number is in the log, or can never be.

@@ -18,7 +18,7 @@ use crate::protocol::DisconnectReason;
 
 /// How much of a shutdown's time may go into writing what is pending.
 const FLUSH_SHARE: f64 = 0.8;
-/// How long the broker may take for what waits for it, and then to leave.
+/// How long the broker may take at least: to take what waits for it, and then to leave.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Server {
@@ -58,15 +58,16 @@ impl Server {
     }
 
     /// Shuts the server down within `within`: no further handshakes, every connection's pending output is written, its transport is
-    /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it (a
-    /// second more at the most).
+    /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it, for which the rest of the
+    /// time is there also while it is away (a second more at the most).
     ///
-    /// Says whether all that was done in time. What was not is dropped.
+    /// Says whether all that was done in time. What was not is dropped; publications that the other nodes do not get are logged.
     ///
     /// # Cancellation
     /// Dropping the future leaves the shutdown begun; call it again to finish.
     pub async fn shutdown(&self, within: Duration) -> bool {
         let core = &self.core;
+        let until = Instant::now() + within;
         core.closing.store(true, Ordering::SeqCst);
         // The first shutdown's time stands. What is left of it is for handlers and the broker.
         let _ = core
@@ -80,10 +81,11 @@ impl Server {
         let ended = tokio::time::timeout(within, core.tasks.wait())
             .await
             .is_ok();
-        let published = match core.cluster.as_ref().filter(|cluster| cluster.is_up()) {
-            Some(cluster) => tokio::time::timeout(LAST_FLUSH, cluster.flushed())
-                .await
-                .is_ok(),
+        let published = match &core.cluster {
+            Some(cluster) => {
+                let left = until.saturating_duration_since(Instant::now());
+                cluster.last_flush(left.max(LAST_FLUSH)).await
+            }
             None => true,
         };
         let kept = match &core.recovery {

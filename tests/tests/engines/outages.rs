@@ -244,6 +244,28 @@ pub(crate) async fn a_node_is_stopped(kind: Kind) {
     scene.cluster.assert_no_gap();
 }
 
+/// A node that is cut off ends with good manners: what it had accepted gets to the others, since the link is back in time.
+pub(crate) async fn a_node_is_stopped_while_it_is_cut_off(kind: Kind) {
+    let mut scene = Scene::begin(kind, 2).await;
+    scene.cluster.links[1].cut().await;
+    scene.cluster.wait_for_broker(1, false).await;
+    scene.talk.go_on(TRAFFIC).await;
+    let Cluster { fleet, links, .. } = &mut scene.cluster;
+    let healing = async {
+        sleep(AWAY).await;
+        links[1].heal().await;
+    };
+    tokio::join!(fleet.terminate(1), healing);
+    let stories = scene.talk.stop_but_for(Some(1)).await;
+    stories.assert_nobody_noticed([0]);
+    stories.assert_order();
+    for (listener, said) in stories.missing() {
+        let (user, id) = (&listener.user, &said.id);
+        assert_eq!(listener.node, 1, "{user} did not hear {id}");
+    }
+    scene.cluster.assert_no_gap();
+}
+
 /// Nodes start before their engine, and join when it is there.
 pub(crate) async fn the_engine_comes_late(kind: Kind) {
     let engine = Engine::start(kind).await;

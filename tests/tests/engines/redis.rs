@@ -45,6 +45,11 @@ async fn a_node_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_stopped_while_it_is_cut_off() {
+    outages::a_node_is_stopped_while_it_is_cut_off(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_engine_comes_late() {
     outages::the_engine_comes_late(Redis).await;
 }
