@@ -171,7 +171,13 @@ impl Chatter {
         self.next_ack += 1;
         let number = self.next_ack;
         let (answer, answered) = oneshot::channel();
-        self.notes.inner().answers.insert(number, answer);
+        {
+            let mut inner = self.notes.inner();
+            // Who has been cut off waits for no answer.
+            if inner.ended.is_none() {
+                inner.answers.insert(number, answer);
+            }
+        }
         let message = json!({"text": "hello", "guildId": guild, "messageId": id});
         self.send(format!("42{number}[\"chat:message\",{message}]"))
             .await;
