@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,11 +25,25 @@ use slimy_rt_tests::{
     peers::until,
 };
 
-/// A broker whose engine can be away, and which then fails halfway through a batch.
+/// A broker whose engine can be away, and which then fails halfway through a batch; or can refuse whatever it is given.
 #[derive(Clone, Debug)]
 struct Shaky {
     inner: MemoryBroker,
     down: Arc<AtomicBool>,
+    refusing: Arc<AtomicBool>,
+    /// How often it was given something.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Shaky {
+    fn new(inner: MemoryBroker) -> Self {
+        Self {
+            inner,
+            down: Arc::default(),
+            refusing: Arc::default(),
+            asked: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -38,12 +52,19 @@ impl RoomBroker for Shaky {
         self.inner.capabilities()
     }
     async fn start(&self, n: &NodeInfo, e: Arc<dyn BrokerEvents>) -> Result<Position, BrokerError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(BrokerError::Unavailable("the engine is down".into()));
+        }
         self.inner.start(n, e).await
     }
     fn interest(&self, change: Interest<'_>) {
         self.inner.interest(change);
     }
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(BrokerError::Invalid("not this".into()));
+        }
         if self.down.load(Ordering::SeqCst) {
             // Half of it arrives, and nobody can tell which half.
             self.inner.publish(&batch[..batch.len() / 2]).await?;
@@ -75,17 +96,7 @@ impl RoomBroker for Shaky {
 }
 
 async fn node(broker: impl RoomBroker) -> Node {
-    let namespace = Namespace::new("/").on_connect(|socket: Socket| async move {
-        for room in ["a", "b"] {
-            socket.join(Room::parse(room).unwrap()).unwrap();
-        }
-    });
-    let node = Node::start(
-        Server::builder(ByHeader)
-            .broker(broker)
-            .namespace(namespace),
-    )
-    .await;
+    let node = lonely(broker).await;
     let up = async {
         while node.server.is_broker_up() != Some(true) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -95,6 +106,21 @@ async fn node(broker: impl RoomBroker) -> Node {
         .await
         .unwrap();
     node
+}
+
+/// A node whose broker need not be up.
+async fn lonely(broker: impl RoomBroker) -> Node {
+    let namespace = Namespace::new("/").on_connect(|socket: Socket| async move {
+        for room in ["a", "b"] {
+            socket.join(Room::parse(room).unwrap()).unwrap();
+        }
+    });
+    Node::start(
+        Server::builder(ByHeader)
+            .broker(broker)
+            .namespace(namespace),
+    )
+    .await
 }
 
 /// Publishes to two rooms of which every socket is in both.
@@ -143,11 +169,8 @@ async fn each_message_reaches_both_nodes_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_costs_no_local_message_and_the_other_node_catches_up() {
     let hub = MemoryBroker::new();
-    let down = Arc::new(AtomicBool::new(false));
-    let shaky = Shaky {
-        inner: hub.node(),
-        down: Arc::clone(&down),
-    };
+    let shaky = Shaky::new(hub.node());
+    let down = Arc::clone(&shaky.down);
     let (one, two) = (node(shaky).await, node(hub.node()).await);
     let mut near = Client::join(one.addr, "u").await;
     let mut far = Client::join(two.addr, "v").await;
@@ -170,6 +193,55 @@ async fn an_outage_costs_no_local_message_and_the_other_node_catches_up() {
     expect_numbers(&mut far, 0..500).await;
     far.expect_silence(Duration::from_millis(50)).await;
     assert_eq!(two.server.report().gaps, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_refuses_everything_is_asked_now_and_then_and_the_loss_is_told() {
+    let hub = MemoryBroker::new();
+    let shaky = Shaky::new(hub.node());
+    let (refusing, asked) = (Arc::clone(&shaky.refusing), Arc::clone(&shaky.asked));
+    let (one, two) = (node(shaky).await, node(hub.node()).await);
+    let mut near = Client::join(one.addr, "u").await;
+    let mut far = Client::join(two.addr, "v").await;
+    settled(&one, &mut near).await;
+    settled(&two, &mut far).await;
+    refusing.store(true, Ordering::SeqCst);
+    let before = asked.load(Ordering::SeqCst);
+    for number in 0..2 {
+        publish(&one, number);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let times = asked.load(Ordering::SeqCst) - before;
+    assert!((2..20).contains(&times), "it was asked {times} times");
+    assert_eq!(one.server.is_broker_up(), Some(false));
+    refusing.store(false, Ordering::SeqCst);
+    expect_numbers(&mut near, 0..2).await;
+    expect_numbers(&mut far, 1..2).await;
+    assert_eq!(one.server.report().publications_dropped, 1);
+    assert_eq!(two.server.report().gaps, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_wait_for_the_broker_wait_for_each_other() {
+    let hub = MemoryBroker::new();
+    let brokers = [(); 2].map(|()| Shaky::new(hub.node()));
+    for broker in &brokers {
+        broker.down.store(true, Ordering::SeqCst);
+    }
+    let [first, second] = brokers.each_ref().map(|broker| Arc::clone(&broker.down));
+    let [one, two] = brokers.map(lonely);
+    let (one, two) = (one.await, two.await);
+    let mut far = Client::join(two.addr, "v").await;
+    for number in 0..100 {
+        publish(&one, number);
+    }
+    first.store(false, Ordering::SeqCst);
+    until("the first is there", || {
+        one.server.is_broker_up() == Some(true)
+    })
+    .await;
+    second.store(false, Ordering::SeqCst);
+    expect_numbers(&mut far, 0..100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,12 +255,17 @@ impl Cluster {
     async fn publish(&self, batch: &[Arc<Publication>]) {
         let mut backoff = Backoff::new();
         let (mut rest, mut together) = (batch, batch.len());
+        let mut is_told = false;
         while !rest.is_empty() {
             let now = &rest[..together.min(rest.len())];
             match self.broker.publish(now).await {
                 Ok(()) => rest = &rest[now.len()..],
-                Err(e) if e.is_retryable() => {
+                // What refuses even to be told of a loss would refuse everything.
+                Err(e) if e.is_retryable() || (now.len() == 1 && now[0].lost > 0) => {
                     self.health(Health::Down);
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(error = %chain(&e), "the broker takes no publications; they wait for it");
+                    }
                     backoff.pause().await;
                     continue;
                 }
@@ -399,7 +404,12 @@ impl BrokerEvents for Cluster {
     fn health(&self, health: Health) {
         let up = health == Health::Up;
         if self.up.swap(up, Ordering::Relaxed) != up {
-            tracing::info!(up, "the broker's state changed");
+            match up {
+                true => tracing::info!("the broker is up"),
+                false => tracing::warn!(
+                    "the broker is down: what this node and others say does not get to each other"
+                ),
+            }
         }
     }
 }

@@ -64,9 +64,9 @@ impl Messages {
         }
     }
 
-    /// Notes whether something was written.
-    pub(super) fn wrote(&self, is_taken: bool) {
-        self.is_refused.store(!is_taken, Relaxed);
+    /// Notes whether something was written; says whether that is news.
+    pub(super) fn wrote(&self, is_taken: bool) -> bool {
+        self.is_refused.swap(!is_taken, Relaxed) == is_taken
     }
 
     pub(super) fn node(&self) -> &NodeId {
@@ -109,12 +109,14 @@ impl Messages {
         loop {
             sleep(HEARTBEAT).await;
             let registered = self.register(false).await;
-            self.wrote(registered.is_ok());
+            let is_news = self.wrote(registered.is_ok());
             match registered {
                 Ok(nodes) => self.open.only(&names(&nodes)),
                 Err(error) => {
                     // Nobody answers through an engine that is away.
-                    tracing::debug!(%error, "a heartbeat was not taken");
+                    if is_news {
+                        tracing::warn!(%error, "Redis takes no heartbeat of this node");
+                    }
                     self.give_up();
                 }
             }
