@@ -15,7 +15,8 @@ use tokio::{sync::Mutex, time::timeout};
 use super::{
     RedisConfig, RedisError,
     broker::Pushes,
-    error::{code, unavailable},
+    error::{REPLICA, code, unavailable},
+    lock,
     stream::Connection,
 };
 
@@ -29,6 +30,8 @@ pub struct Redis(Arc<Shared>);
 struct Shared {
     config: RedisConfig,
     state: Mutex<State>,
+    /// The run of the server to which the last connection was made, if it said so.
+    latest: std::sync::Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Default)]
@@ -53,19 +56,41 @@ impl Redis {
         Self(Arc::new(Shared {
             config,
             state: Mutex::default(),
+            latest: std::sync::Mutex::default(),
         }))
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers, and is a primary.
     ///
     /// # Errors
     /// [`RedisError`] when it does not, or refuses.
     pub async fn ping(&self) -> Result<(), RedisError> {
-        let answer: String = self.query(&redis::cmd("PING")).await?;
-        match answer.as_str() {
-            "PONG" => Ok(()),
-            _ => Err(unavailable("Redis does not answer a PING")),
+        let link = self.link().await?;
+        let mut connection = link.connection.clone();
+        let answer = role().query_async(&mut connection).await;
+        let answer = self.seen(&link, answer).await?;
+        let is_primary = self.is_primary(&link.run, &answer);
+        if is_primary.is_err() {
+            self.give_up(&link).await;
         }
+        is_primary
+    }
+
+    /// Whether a connection to that run of a server leads to the primary still. Nobody closes it when another takes over, and one who only reads notices nothing.
+    pub(super) fn is_primary(&self, run: &str, role: &InfoDict) -> Result<(), RedisError> {
+        if role.get::<String>("role").as_deref() == Some("slave") {
+            return Err(unavailable(REPLICA));
+        }
+        match self.is_latest(run) {
+            true => Ok(()),
+            false => Err(unavailable("Redis' name leads to another server now")),
+        }
+    }
+
+    fn is_latest(&self, run: &str) -> bool {
+        lock(&self.0.latest)
+            .as_deref()
+            .is_none_or(|latest| latest == run)
     }
 
     /// The name of a key of this server's own.
@@ -123,22 +148,22 @@ impl Redis {
         let is_broken = error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout();
         // The host's name may lead to the new primary.
         if is_broken || matches!(code(&error), Some("READONLY" | "MASTERDOWN")) {
-            let mut state = self.0.state.lock().await;
-            if state
-                .link
-                .as_ref()
-                .is_some_and(|current| current.number == link.number)
-            {
-                state.link = None;
-            }
+            self.give_up(link).await;
         }
         Err(error.into())
+    }
+
+    async fn give_up(&self, link: &Link) {
+        let mut state = self.0.state.lock().await;
+        state.link.take_if(|current| current.number == link.number);
     }
 
     /// The shared connection.
     pub(super) async fn link(&self) -> Result<Link, RedisError> {
         let mut state = self.0.state.lock().await;
-        if let Some(link) = &state.link {
+        if let Some(link) = &state.link
+            && self.is_latest(&link.run)
+        {
             return Ok(link.clone());
         }
         if let Some((at, error)) = &state.failed
@@ -183,12 +208,12 @@ impl Redis {
         let connected = timeout(within, connect).await;
         let (connection, run) =
             connected.map_err(|_| unavailable("Redis does not answer in time"))??;
+        let run: Option<Arc<str>> = run.map(Into::into);
+        lock(&self.0.latest).clone_from(&run);
         Ok(Link {
             connection,
             // A server that does not say which run this is might have lost everything between two connections.
-            run: run
-                .unwrap_or_else(|| NodeId::random().as_str().to_owned())
-                .into(),
+            run: run.unwrap_or_else(|| NodeId::random().as_str().into()),
             number: 0,
         })
     }
@@ -196,6 +221,13 @@ impl Redis {
     pub(super) fn command_timeout(&self) -> Duration {
         self.0.config.command_timeout
     }
+}
+
+/// Asks for what [`Redis::is_primary`] looks at.
+pub(super) fn role() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("replication");
+    info
 }
 
 impl fmt::Debug for Redis {

@@ -84,6 +84,8 @@ fn because(what: &str, error: redis::RedisError) -> RedisError {
 const LOGIN: &str =
     "Redis refuses the user or password: check the URL's `user:password@`, or the password file";
 
+pub(super) const REPLICA: &str = "Redis is a read-only replica: the URL must name the primary";
+
 const PERMISSIONS: &str = "Redis' ACL does not permit this user what is needed: grant it the keys of the prefix (`~{prefix}:*`) and the commands that the documentation lists";
 
 impl From<redis::RedisError> for RedisError {
@@ -93,7 +95,7 @@ impl From<redis::RedisError> for RedisError {
             Some("NOPERM") => PERMISSIONS,
             // So it is said of a command in a script.
             _ if says(&error, "user executing the script can't") => PERMISSIONS,
-            Some("READONLY") => "Redis is a read-only replica: the URL must name the primary",
+            Some("READONLY") => REPLICA,
             Some("OOM") => {
                 "Redis' memory is full: raise `maxmemory`, or keep less in the log (`max_entries`, `max_bytes`)"
             }

@@ -12,6 +12,8 @@ use slimy_rt::{
     session::{Expiry, Session, SessionEvent, SessionStore},
 };
 use slimy_rt_backends::redis::{Redis, RedisBroker, RedisSessionStore};
+use slimy_rt_test_engines::Redis as Server;
+use tokio::time::timeout;
 
 use super::{
     Engine, eventually,
@@ -84,6 +86,45 @@ fn numbers_by_log(node: &Node, from: &NodeId) -> Vec<Vec<u64>> {
     let logs = numbers.chunk_by(|one, next| one.0 == next.0);
     logs.map(|log| log.iter().map(|(_, number)| *number).collect())
         .collect()
+}
+
+/// The primary becomes a replica that is never in step, and the name leads to another server. Nobody closes a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_takes_over() {
+    let (engine, other) = (Engine::start().await, Server::start().await);
+    let nodes = [
+        Arc::new(start(&engine.client()).await),
+        Arc::new(start(&engine.client()).await),
+    ];
+    // With a client of its own, which nothing but reading would tell of it.
+    let (reading, writing) = (engine.client(), engine.client());
+    let sessions = RedisSessionStore::new(&reading);
+    let mut watch = sessions.watch().await.unwrap();
+    let traffic = nodes.each_ref().map(Traffic::begin);
+    for traffic in &traffic {
+        for node in &nodes {
+            traffic.is_heard_by(node).await;
+        }
+    }
+    engine.server.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    engine.proxy.lead_to(other.addr());
+    for (node, traffic) in [(&nodes[0], &traffic[1]), (&nodes[1], &traffic[0])] {
+        let took = traffic.is_heard_by(node).await;
+        assert!(took < BACK, "{took:?} after the other server was there");
+    }
+    let user = UserId::parse("u").unwrap();
+    let sessions_there = RedisSessionStore::new(&writing);
+    sessions_there
+        .save(&user, &Session::default(), Expiry::Never)
+        .await
+        .unwrap();
+    // That it has missed something, since that is another server.
+    let told = timeout(BACK, watch.next()).await.unwrap();
+    assert_eq!(told, Some(SessionEvent::Missed));
+    assert!(sessions.load(&user).await.unwrap().is_some());
+    for traffic in traffic {
+        traffic.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

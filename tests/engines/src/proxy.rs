@@ -61,6 +61,7 @@ pub struct Traffic {
 
 #[derive(Clone, Copy, Debug)]
 struct Settings {
+    target: SocketAddr,
     cut: bool,
     stalled: bool,
     latency: Duration,
@@ -70,7 +71,6 @@ struct Settings {
 
 #[derive(Debug)]
 struct Link {
-    target: SocketAddr,
     settings: watch::Sender<Settings>,
     /// Whether the port is open.
     listens: watch::Sender<bool>,
@@ -118,6 +118,11 @@ impl Proxy {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.port.addr()
+    }
+
+    /// Leads new connections to another server; those that there are stay where they are.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.link.set(|settings| settings.target = target);
     }
 
     /// Resets all connections and refuses new ones. Done when it returns.
@@ -208,7 +213,7 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
             .field("addr", &self.addr())
-            .field("target", &self.link.target)
+            .field("target", &self.link.settings.borrow().target)
             .field("traffic", &self.traffic())
             .finish_non_exhaustive()
     }
@@ -217,13 +222,13 @@ impl fmt::Debug for Proxy {
 impl Link {
     fn new(target: SocketAddr) -> Self {
         let settings = Settings {
+            target,
             cut: false,
             stalled: false,
             latency: Duration::ZERO,
             limit: None,
         };
         Self {
-            target,
             settings: watch::Sender::new(settings),
             listens: watch::Sender::new(false),
             until_cut: AtomicU64::new(UNLIMITED),
@@ -294,7 +299,8 @@ impl Link {
 
     async fn pass(&self, client: &mut TcpStream, server: &mut Option<TcpStream>) -> io::Result<()> {
         self.wait_for(|settings| !settings.stalled).await;
-        let server = server.insert(TcpStream::connect(self.target).await?);
+        let target = self.settings.borrow().target;
+        let server = server.insert(TcpStream::connect(target).await?);
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.split();

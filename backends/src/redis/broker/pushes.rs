@@ -187,9 +187,8 @@ mod tests {
             say(&large, &format!("e:{number}:{text}"));
         }
         for pushes in [many, large] {
-            let state = lock(&pushes.0.state);
-            assert_eq!((state.waiting.capacity(), state.bytes), (0, 0));
-            drop(state);
+            let waiting = |state: &State| (state.waiting.capacity(), state.bytes);
+            assert_eq!(waiting(&lock(&pushes.0.state)), (0, 0));
             assert_eq!(pushes.next(SOON).await, Next::Look);
         }
     }

@@ -8,12 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use redis::Value;
+use redis::{InfoDict, Value};
 use slimy_rt::broker::{BrokerEvents, Delivered, Health, Position, Publication};
 use tokio::sync::Notify;
 
 use super::{
-    super::{Redis, RedisError, connection::Link, error::unavailable, stream::Connection},
+    super::{
+        Redis, RedisError,
+        connection::{Link, role},
+        error::unavailable,
+        stream::Connection,
+    },
     log::{End, Log, Reading},
     messages::Messages,
     pushes::{Next, Pushed, Pushes},
@@ -77,6 +82,8 @@ struct Progress {
 
 /// What is followed on a connection.
 struct Following {
+    /// To which run of the server.
+    run: Arc<str>,
     connection: Connection,
     pushes: Pushes,
     /// The streams that are heard.
@@ -140,6 +147,7 @@ impl Reader {
             }
         };
         let mut following = Following {
+            run: link.run,
             connection: link.connection,
             pushes,
             streams: Vec::new(),
@@ -178,6 +186,7 @@ impl Reader {
         self.hear(following, mask).await?;
         let mut pipeline = redis::pipe();
         pipeline
+            .add_command(role())
             .cmd("XRANGE")
             .arg(inbox)
             .arg(format!("({}", progress.heard))
@@ -188,7 +197,8 @@ impl Reader {
         self.log
             .reading(&mut pipeline, streams, self.at.number, None, count);
         let answer = pipeline.query_async(&mut following.connection).await?;
-        let (messages, answer): (Value, Value) = answer;
+        let (role, messages, answer): (InfoDict, Value, Value) = answer;
+        self.redis.is_primary(&following.run, &role)?;
         following.looked = Some(Instant::now());
         progress.backoff = Backoff::new();
         self.events.health(self.messages.health());

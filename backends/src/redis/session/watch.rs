@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::stream;
-use redis::Script;
+use redis::{InfoDict, Script};
 use slimy_rt::{
     TokenId, UserId,
     session::{SessionEvent, SessionWatch},
 };
 
-use super::super::{Redis, RedisError, stream::Connection};
+use super::super::{Redis, RedisError, connection::role, stream::Connection};
 use crate::backoff::Backoff;
 
 /// How long a read waits for something to come.
@@ -33,6 +33,8 @@ pub(super) struct Watch {
 
 /// Its number and its one field.
 type Change = (String, Vec<Vec<u8>>);
+/// Those of a stream.
+type Changes = (String, Vec<Change>);
 
 impl Watch {
     /// Begins behind the last change.
@@ -97,6 +99,8 @@ impl Watch {
                 if at.0 != self.at.0 || at.1 < self.at.1 {
                     self.at = at;
                     self.events.push_back(SessionEvent::Missed);
+                    self.connection = Some(connection);
+                    return Ok(());
                 }
                 connection
             }
@@ -107,7 +111,11 @@ impl Watch {
         read.arg("STREAMS")
             .arg(&self.changes)
             .arg(format!("{}-0", self.at.1));
-        let read: Option<Vec<(String, Vec<Change>)>> = read.query_async(&mut connection).await?;
+        let mut both = redis::pipe();
+        both.add_command(read).add_command(role());
+        let (read, role): (Option<Vec<Changes>>, InfoDict) =
+            both.query_async(&mut connection).await?;
+        self.redis.is_primary(&self.at.0, &role)?;
         for (id, field) in read.into_iter().flatten().flat_map(|(_, changes)| changes) {
             self.take(&id, &field);
         }
