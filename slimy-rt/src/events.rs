@@ -12,6 +12,7 @@ mod handler;
 mod namespace;
 mod pattern;
 mod room;
+mod rooms;
 mod server_side;
 mod socket;
 mod socket_emit;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     AckError, Broadcast, EmitError, Emitter, IntoRoom, JoinError, PendingAcks, SocketEmit, States,
-    state::SocketData,
+    rooms::Rooms, state::SocketData,
 };
 use crate::{
     Pid, Room, SocketId,
@@ -41,7 +41,7 @@ pub(crate) struct SocketInner {
     handshake: Handshake,
     access: ArcSwap<Access>,
     /// Changed under the sequencer's lock only.
-    rooms: Mutex<Vec<Room>>,
+    rooms: Mutex<Rooms>,
     acks: Mutex<PendingAcks>,
     connected: AtomicBool,
     connected_at: OnceLock<SystemTime>,
@@ -210,7 +210,7 @@ impl Socket {
     /// The rooms it is in, in no order.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
-        self.rooms_mut().clone()
+        self.rooms_mut().to_vec()
     }
 
     /// Takes the client out of this namespace. The stock client does not come back by itself.
@@ -328,7 +328,7 @@ impl Socket {
         self.0.link.key
     }
 
-    pub(crate) fn rooms_mut(&self) -> MutexGuard<'_, Vec<Room>> {
+    pub(crate) fn rooms_mut(&self) -> MutexGuard<'_, Rooms> {
         crate::server::lock(&self.0.rooms)
     }
 

@@ -56,7 +56,8 @@ pub(crate) struct Recovery {
 #[derive(Debug)]
 struct Live {
     socket: Socket,
-    received: Option<Received>,
+    /// What it had received, or was said before, when it came in.
+    received: Received,
 }
 
 impl Live {
@@ -118,7 +119,7 @@ impl Recovery {
     }
 
     /// A socket was let in under that id.
-    pub(crate) fn entered(&self, pid: &Pid, socket: &Socket, received: Option<Received>) {
+    pub(crate) fn entered(&self, pid: &Pid, socket: &Socket, received: Received) {
         let living = Live {
             socket: socket.clone(),
             received,

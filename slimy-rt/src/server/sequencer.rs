@@ -207,7 +207,8 @@ impl Sequencer {
                 volatile: false,
             })
             .collect();
-        for room in std::mem::take(&mut *socket.rooms_mut()) {
+        let rooms = socket.rooms_mut().take_all();
+        for room in rooms {
             jobs.extend(self.leave_locked(namespace, room_keys, socket, &room));
         }
         namespace.everyone.counts[key.shard as usize] -= 1;
@@ -252,6 +253,7 @@ impl Sequencer {
                 limit: self.max_rooms_per_socket,
             });
         }
+        let said = directory.moment();
         let Some((namespace, room_keys)) = directory.of(socket).filter(|_| is_in) else {
             // It joins as it is let in.
             socket.rooms_mut().push(room.clone());
@@ -259,6 +261,9 @@ impl Sequencer {
         };
         let job = self.join_locked(namespace, room_keys, socket, room);
         self.push(socket.key(), job);
+        if let Some(said) = said {
+            socket.rooms_mut().joined_after(room.clone(), said);
+        }
         Ok(())
     }
 
@@ -271,7 +276,7 @@ impl Sequencer {
             let Some(at) = rooms.iter().position(|r| r == room) else {
                 return;
             };
-            rooms.swap_remove(at);
+            rooms.take_out(at);
         }
         let Some((namespace, room_keys)) = directory.of(socket).filter(|_| is_in) else {
             return;

@@ -299,6 +299,43 @@ async fn what_a_user_may_no_longer_see_is_not_restored() {
     );
 }
 
+/// Whatever offset it shows: an old one brings again what it has had, and nothing that it was never to have.
+#[tokio::test]
+async fn what_was_said_before_it_was_there_is_not_its() {
+    let [first, second] = nodes().await;
+    let mut witness = Returning::new(first.addr, "v").await;
+    join(&mut witness, "a").await;
+    let older = witness.memory.offset.clone();
+    emit(&first, "a", 1);
+    emit(&second, "a", 2);
+    expect(&mut witness, &[1, 2]).await;
+    let mut client = Returning::new(first.addr, "u").await;
+    let old = client.memory.offset.clone();
+    emit(&first, "a", 3);
+    emit(&second, "a", 4);
+    expect(&mut witness, &[3, 4]).await;
+    join(&mut client, "a").await;
+    emit(&first, "a", 5);
+    emit(&second, "a", 6);
+    expect(&mut client, &[5, 6]).await;
+    for (at, other, offset) in [(&second, &first, older), (&first, &second, old)] {
+        let mut gone = client.cut().await;
+        let witnesses = usize::from(other.addr == first.addr);
+        until("the cut is seen", || {
+            other.server.report().sockets == witnesses
+        })
+        .await;
+        gone.memory.offset = offset;
+        client = gone.back(at.addr).await;
+        assert!(client.recovered);
+        expect(&mut client, &[5, 6]).await;
+        client
+            .client()
+            .expect_silence(Duration::from_millis(50))
+            .await;
+    }
+}
+
 #[tokio::test]
 async fn too_much_is_a_new_client() {
     let config = Config {

@@ -113,7 +113,7 @@ pub(super) fn enter(core: &Core, socket: &Socket, back: Option<Box<Back>>) -> bo
                 socket.set_pid(pid.clone(), true);
                 core.stats.add_recovered();
                 if let Some(recovery) = &core.recovery {
-                    recovery.entered(&pid, socket, Some(owed.received.clone()));
+                    recovery.entered(&pid, socket, owed.received.clone());
                 }
                 return true;
             }
@@ -121,18 +121,16 @@ pub(super) fn enter(core: &Core, socket: &Socket, back: Option<Box<Back>>) -> bo
             Entered::TooLate => core.stats.add_recovery_refused(),
         }
     }
-    let recovery = core
-        .recovery
-        .as_ref()
-        .filter(|_| core.sequencer.has_place());
-    let pid = recovery.map(|_| Pid::random());
+    // Before it comes in: whatever is said from then on may be missed.
+    let recovery = core.recovery.as_ref().zip(core.sequencer.moment());
+    let pid = recovery.as_ref().map(|_| Pid::random());
     let welcome = welcome(pid.as_ref());
     if core.sequencer.enter(socket, welcome, None, pid.is_some()) != Entered::Yes {
         return false;
     }
-    if let (Some(recovery), Some(pid)) = (recovery, pid) {
+    if let (Some((recovery, said)), Some(pid)) = (recovery, pid) {
         socket.set_pid(pid.clone(), false);
-        recovery.entered(&pid, socket, None);
+        recovery.entered(&pid, socket, said);
     }
     true
 }

@@ -239,6 +239,7 @@ impl Recovery {
             node: self.cluster.node(),
             namespace: socket.namespace(),
             rooms: &audience.rooms,
+            later: &state.later,
             received: &received,
             cut: &cut,
             sequence: self.own_sequence(claim, state),
@@ -272,6 +273,7 @@ impl Recovery {
         }
         Ok(Return {
             rooms,
+            later: state.later.clone(),
             missed: missed.frames,
             cut,
             received,
@@ -282,16 +284,19 @@ impl Recovery {
     /// What the client has: what its offset says, and what it had when it came to the node that gave it that offset.
     fn received(&self, claim: &Claim, state: &State) -> Received {
         let offset = &claim.offset;
-        let mut received = state.received.clone().unwrap_or_else(|| Received {
-            position: offset.position.clone(),
-            nodes: Vec::new(),
-        });
+        let mut received = state.received.clone();
         let order = offset.position.partial_cmp(&received.position);
         if order.is_none_or(Ordering::is_gt) {
             received.position = offset.position.clone();
         }
-        received.nodes.retain(|(node, _)| node != &offset.node);
-        received.nodes.push((offset.node.clone(), offset.sequence));
+        // A client may show an offset that is older than what it was given.
+        let known = received
+            .nodes
+            .iter()
+            .position(|(node, _)| *node == offset.node);
+        let before = known.map_or(0, |at| received.nodes.remove(at).1);
+        let sequence = before.max(offset.sequence);
+        received.nodes.push((offset.node.clone(), sequence));
         let surplus = received.nodes.len().saturating_sub(MAX_NODES);
         received.nodes.drain(..surplus);
         received
@@ -299,7 +304,7 @@ impl Recovery {
 
     /// The last publication of this very node that the client has received from it.
     fn own_sequence(&self, claim: &Claim, state: &State) -> u64 {
-        let before = state.received.iter().flat_map(|received| &received.nodes);
+        let before = state.received.nodes.iter();
         let (offset, own) = (&claim.offset, self.cluster.node());
         before
             .map(|(node, number)| (node, *number))
@@ -316,6 +321,8 @@ struct Missed<'a> {
     node: &'a NodeId,
     namespace: &'a str,
     rooms: &'a [Room],
+    /// Of some rooms, what had been said before the client was in them.
+    later: &'a [(Room, Received)],
     received: &'a Received,
     cut: &'a Cut,
     /// The last own publication that the client has.
@@ -352,12 +359,7 @@ impl Missed<'_> {
         }
         let is_meant = *publication.namespace == *self.namespace
             && !publication.volatile
-            && publication.audience.concerns(self.rooms)
-            && !publication
-                .audience
-                .except
-                .iter()
-                .any(|room| self.rooms.contains(room));
+            && self.was_meant(position, publication);
         if is_meant {
             let at = if was_heard { position } else { self.heard() };
             let offset = format!("{}.{}", self.sequence, offset::tail(at, self.node));
@@ -366,6 +368,18 @@ impl Missed<'_> {
             self.frames.push(Arc::new(frame));
         }
         Ok(())
+    }
+
+    /// Whether it went to a room in which the client was then.
+    fn was_meant(&self, position: &Position, publication: &Publication) -> bool {
+        let was_in = |room: &&Room| {
+            let mut later = self.later.iter().filter(|(later, _)| later == *room);
+            self.rooms.contains(room)
+                && !later.any(|(_, said)| said.covers(Some(position), publication.id.as_ref()))
+        };
+        let Audience { rooms, except } = &publication.audience;
+        (rooms.is_empty() || rooms.iter().any(|room| was_in(&room)))
+            && !except.iter().any(|room| was_in(&room))
     }
 
     /// Up to where the client has everything, once it has what it missed.

@@ -17,18 +17,25 @@ pub(crate) struct State {
     pub(super) rooms: Vec<Room>,
     /// The node that has the socket, unless it was cut off.
     pub(super) node: Option<NodeId>,
-    /// What it had received elsewhere when it came here.
+    /// Of the rooms that it joined after it had come in, what had been said by then.
     #[serde(default)]
-    pub(super) received: Option<Received>,
+    pub(super) later: Vec<(Room, Received)>,
+    /// What it had received elsewhere, or was said before, when it came here.
+    pub(super) received: Received,
 }
 
 impl State {
-    pub(super) fn of(socket: &Socket, node: Option<NodeId>, received: Option<Received>) -> Self {
+    pub(super) fn of(socket: &Socket, node: Option<NodeId>, received: Received) -> Self {
+        let (rooms, later) = {
+            let rooms = socket.rooms_mut();
+            (rooms.to_vec(), rooms.later().to_vec())
+        };
         Self {
             socket: socket.id().clone(),
             namespace: Arc::clone(socket.shared_namespace()),
             user: socket.identity().user.id.clone(),
-            rooms: socket.rooms(),
+            rooms,
+            later,
             node,
             received,
         }

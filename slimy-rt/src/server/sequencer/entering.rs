@@ -23,6 +23,8 @@ const STARTED: &str = "session:started";
 pub(crate) struct Return {
     /// The rooms that it was in, as far as its user may see them now.
     pub(crate) rooms: Vec<Room>,
+    /// Of those that it joined after it had come in, what had been said by then.
+    pub(crate) later: Vec<(Room, Received)>,
     /// What it missed up to the cut.
     pub(crate) missed: Vec<Arc<Frame>>,
     pub(crate) cut: Cut,
@@ -83,7 +85,7 @@ impl Sequencer {
             .sockets
             .insert(socket.id().clone(), socket.clone());
         let everyone = namespace.everyone.key;
-        let early = std::mem::take(&mut *socket.rooms_mut());
+        let early = socket.rooms_mut().take_all();
         let restored = back.map(|back| back.rooms.clone()).unwrap_or_default();
         jobs.push(send(welcome));
         jobs.push(Job::Join {
@@ -107,6 +109,7 @@ impl Sequencer {
                 } = &mut *directory;
                 let heard = place.as_ref().and_then(|place| place.position());
                 withheld.add(key, &back.received, heard, back.window);
+                socket.rooms_mut().restore(&back.later);
             }
             None if recoverable => jobs.extend(directory.started(socket.namespace()).map(send)),
             None => {}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::Received;
 use crate::{NodeId, broker::Position, server::recovery::offset::tail};
 
 /// This node's place, changed under the sequencer's lock only.
@@ -33,6 +34,14 @@ impl Place {
 
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// All that was said here up to now.
+    pub(super) fn moment(&self) -> Option<Received> {
+        Some(Received {
+            position: self.position.clone()?,
+            nodes: vec![(self.node.clone(), self.sequence)],
+        })
     }
 
     pub(super) fn published(&mut self, sequence: u64) {

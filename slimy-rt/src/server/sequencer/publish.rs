@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use smallvec::SmallVec;
 
-use super::{Flags, MAX_SHARDS, Sequencer, directory::Directory, recent::Delivered};
+use super::{Flags, MAX_SHARDS, Received, Sequencer, directory::Directory, recent::Delivered};
 use crate::{
     broker::{Audience, Position, Publication},
     events::{AckError, PendingAcks, Questions, Socket},
@@ -139,8 +139,9 @@ impl Sequencer {
     }
 
     /// Whether events carry offsets by now, so that a client can come back for what it missed.
-    pub(crate) fn has_place(&self) -> bool {
-        self.recovers && lock(&self.directory).has_place()
+    /// What a client that comes in now need not be told any more; `None` when clients cannot come back.
+    pub(crate) fn moment(&self) -> Option<Received> {
+        self.recovers.then(|| lock(&self.directory).moment())?
     }
 
     /// The frame of an event that gets no offset: nobody who comes back is owed it. Made before the lock is taken.
@@ -203,10 +204,9 @@ impl Directory {
         self.withheld.heard(to);
     }
 
-    pub(super) fn has_place(&self) -> bool {
-        self.place
-            .as_ref()
-            .is_some_and(|place| place.position().is_some())
+    /// All that was said up to now; `None` without a place in a log.
+    pub(super) fn moment(&self) -> Option<Received> {
+        self.place.as_ref()?.moment()
     }
 
     /// This node has published something.

@@ -1,0 +1,63 @@
+//! The rooms of one socket.
+
+use std::{
+    mem,
+    ops::{Deref, DerefMut},
+};
+
+use crate::{Room, server::sequencer::Received};
+
+/// Their names, and since when it has been in those that it joined later: its client is not owed what was said there before.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    names: Vec<Room>,
+    /// Of rooms that were joined after the socket had come in: what had been said by then.
+    later: Vec<(Room, Received)>,
+}
+
+impl Rooms {
+    /// It has just joined that room, of which this has been said.
+    pub(crate) fn joined_after(&mut self, room: Room, said: Received) {
+        self.later.push((room, said));
+    }
+
+    /// Takes out the room at that place.
+    pub(crate) fn take_out(&mut self, at: usize) {
+        let room = self.names.swap_remove(at);
+        self.later.retain(|(later, _)| *later != room);
+    }
+
+    /// Takes out all.
+    pub(crate) fn take_all(&mut self) -> Vec<Room> {
+        self.later = Vec::new();
+        mem::take(&mut self.names)
+    }
+
+    /// Of each room that was joined later, what had been said by then.
+    pub(crate) fn later(&self) -> &[(Room, Received)] {
+        &self.later
+    }
+
+    /// Knows again since when it is in rooms, as far as it is.
+    pub(crate) fn restore(&mut self, later: &[(Room, Received)]) {
+        let (names, later) = (&self.names, later.iter());
+        self.later = later
+            .filter(|(room, _)| names.contains(room))
+            .cloned()
+            .collect();
+    }
+}
+
+impl Deref for Rooms {
+    type Target = Vec<Room>;
+
+    fn deref(&self) -> &Vec<Room> {
+        &self.names
+    }
+}
+
+impl DerefMut for Rooms {
+    fn deref_mut(&mut self) -> &mut Vec<Room> {
+        &mut self.names
+    }
+}
