@@ -167,7 +167,7 @@ describe("admin-server token", () => {
     assert.match(stderr, /JWT_SECRET/);
   });
 
-  for (const args of [[], ["--user", "u1", "--role", "king"], ["--user", "u1", "--ttl", "soon"]]) {
+  for (const args of [[], ["--user", "u1", "--role", "king"], ["--user", "u1", "--ttl", "soon"], ["--user", "u1", "--ttl", "0s"]]) {
     it(`with ${args.join(" ") || "no user"} exits with 2`, async () => assert.equal((await token(...args)).code, 2));
   }
 });

@@ -135,7 +135,8 @@ fn by_code(code: &str, error: &sqlx::Error) -> Option<&'static str> {
             "Postgres has no connection left: raise its `max_connections`, or lower this server's"
         }
         "53100" => "Postgres' disk is full",
-        "57P01" | "57P02" | "57P03" | "57P05" => "Postgres is starting or shutting down",
+        "57P01" => "Postgres is shutting down, or somebody ended the connection",
+        "57P02" | "57P03" | "57P05" => "Postgres is starting or shutting down",
         "57P04" => "the database was dropped",
         "40001" | "40P01" => "somebody else's transaction was in the way",
         // Another server has changed the tables meanwhile: the statement has to be prepared anew.

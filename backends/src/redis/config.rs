@@ -58,6 +58,9 @@ impl RedisConfig {
             .map_err(|_| {
                 refused("the URL is malformed: `redis://[user[:password]@]host[:port][/database]`")
             })?;
+        if info.redis_settings().db() < 0 {
+            return Err(refused("the URL's end is a database's number, from 0 on"));
+        }
         // Not every server permits a client to say which library it uses.
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
         Ok(Self {
@@ -164,13 +167,15 @@ mod tests {
             "redis://u:secret@",
             "redis://u:secret@h:x",
             "redis://u:secret@h/db",
+            "redis://u:secret@h/-1",
             "rediss://u:secret@h#insecure",
             "redis://u:secret@h?protocol=resp3",
         ] {
             let error = RedisConfig::new(url).unwrap_err();
             let text = format!("{error} {error:?}");
             assert!(
-                text.contains("redis://") && !text.contains("secret"),
+                (text.contains("redis://") || text.contains("from 0 on"))
+                    && !text.contains("secret"),
                 "{url}: {text}"
             );
         }

@@ -115,7 +115,7 @@ impl From<redis::RedisError> for RedisError {
                     "Redis has no database of that number: change the URL's end, or raise `databases`",
                 );
             }
-            _ if says(&error, "unknown command") => {
+            _ if says(&error, "unknown command") || says(&error, "Unknown Redis command") => {
                 return refused(
                     "Redis lacks a command that is needed: it must be version 6.2 or later, with no command renamed",
                 );

@@ -22,6 +22,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis))
 }
 
+/// Reads the time for which something lives: what lives for no time is a mistake.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    (!time.is_zero())
+        .then_some(time)
+        .ok_or_else(|| "it would be over at once: give a time above zero".to_owned())
+}
+
 /// How long a client that lost its connection can resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recovery(pub(crate) Option<Duration>);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use slimy_rt::auth::Role;
 
-use crate::values::duration;
+use crate::values::lifetime;
 
 /// What else the program does.
 #[derive(Debug, Subcommand)]
@@ -29,7 +29,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, default_value = "member")]
     pub(crate) role: RoleArg,
     /// How long the token is valid
-    #[arg(long, default_value = "12h", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "12h", value_parser = lifetime, value_name = "TIME")]
     pub(crate) ttl: Duration,
     /// Revoke this token, bare or as `token` printed it, and end its sockets; without a value, or with -, the one on stdin
     #[arg(
@@ -51,7 +51,7 @@ pub(crate) enum SessionsCommand {
         /// {"guilds":[{"id":"…","name":"…"}],"role":"admin"}; without it, or with -, it is read from stdin. A notBefore that is there stays unless it is named
         session: Option<String>,
         /// How long the session is kept [default: until it is deleted]
-        #[arg(long, value_parser = duration, value_name = "TIME")]
+        #[arg(long, value_parser = lifetime, value_name = "TIME")]
         ttl: Option<Duration>,
     },
     /// Print a user's session
