@@ -193,7 +193,8 @@ describe("what the page does with a reader", () => {
     await now.press("Enter");
     assert.equal(await focused(bob), "BUTTON");
     server = await Admin.start({ sessions: SESSIONS, port });
-    await now.waitFor({ state: "detached", timeout: 15_000 });
+    // The next attempt is at most twenty seconds away.
+    await now.waitFor({ state: "detached", timeout: 30_000 });
     assert.equal(await focused(bob), "MAIN");
     bob.assertQuiet(AWAY);
   });

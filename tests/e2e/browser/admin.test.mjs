@@ -219,7 +219,7 @@ describe("the log", () => {
     const read = () =>
       page.locator(".logs-scroll").evaluate((box) => {
         const { top } = box.getBoundingClientRect();
-        return [...box.querySelectorAll(".logs-row")].find((row) => row.getBoundingClientRect().bottom > top)?.textContent;
+        return [...box.querySelectorAll(".logs-row")].find((row) => row.getBoundingClientRect().bottom > top + 2)?.textContent;
       });
     const reading = await read();
     await page.getByLabel("Text").fill("user=root");

@@ -9,7 +9,10 @@ pub const MAX_ENTRIES: usize = 10_000;
 /// How many bytes the entries that are kept may have; the oldest go first.
 pub const MAX_RING_BYTES: usize = 8 * 1024 * 1024;
 
-/// Entries, each with a number.
+/// Threads may come in another order than they looked at the clock. Further back is a clock that was set.
+const OUT_OF_ORDER_MS: u64 = 1_000;
+
+/// Entries, each with a number. Their times are in order.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     entries: VecDeque<Arc<Entry>>,
@@ -19,7 +22,11 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, mut entry: Entry) {
+        let last = self.entries.back().map_or(0, |last| last.ts);
+        if (entry.ts..entry.ts + OUT_OF_ORDER_MS).contains(&last) {
+            entry.ts = last;
+        }
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > MAX_ENTRIES || self.bytes > MAX_RING_BYTES {

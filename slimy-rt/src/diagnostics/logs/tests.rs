@@ -174,6 +174,25 @@ fn the_ring_is_bounded_and_knows_what_it_lost() {
 }
 
 #[test]
+fn entries_of_threads_that_overtake_each_other_are_in_the_order_of_their_times() {
+    let mut ring = Ring::default();
+    for ts in [5_000, 4_999, 5_001, 1_000, 1_001] {
+        ring.push(Entry {
+            ts,
+            level: tracing::Level::INFO,
+            target: "t",
+            message: "m".into(),
+            fields: entry::Fields::default(),
+            request_id: None,
+            user_id: None,
+        });
+    }
+    let times: Vec<_> = ring.all().iter().map(|entry| entry.ts).collect();
+    // The last but one is of a clock that was set.
+    assert_eq!(times, [5_000, 5_000, 5_001, 1_000, 1_001]);
+}
+
+#[test]
 fn filters_are_by_level_target_and_text() {
     let (logs, _) = logged(|| {
         info!(target: "a::b", user = "Ünal", "One");
