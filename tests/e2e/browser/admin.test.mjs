@@ -215,18 +215,19 @@ describe("the log", () => {
     const before = await lines();
     await page.getByRole("button", { name: "Pause" }).click();
     await page.locator(".logs-scroll").evaluate((box) => (box.scrollTop = 1_000));
-    // The first row that is in sight.
+    // The row at the top; none before the page has made those that are in sight now.
     const read = () =>
       page.locator(".logs-scroll").evaluate((box) => {
         const { top } = box.getBoundingClientRect();
-        return [...box.querySelectorAll(".logs-row")].find((row) => row.getBoundingClientRect().bottom > top + 2)?.textContent;
+        const isThere = (row) => row.getBoundingClientRect().top <= top && row.getBoundingClientRect().bottom > top;
+        return [...box.querySelectorAll(".logs-row")].find(isThere)?.textContent;
       });
-    const reading = await read();
+    const reading = await eventually(read, "the row at the top");
     await page.getByLabel("Text").fill("user=root");
     await eventually(async () => (await lines()) < 20, "the search");
     await page.getByLabel("Text").fill("");
     await eventually(async () => (await lines()) === before, "all lines");
-    assert.equal(await read(), reading);
+    await eventually(async () => (await read()) === reading, "what was being read");
     await server.connect("alice");
     await page.getByRole("button", { name: /Paused · \d+ new/ }).click();
     const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label"));
