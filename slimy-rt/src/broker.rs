@@ -107,7 +107,8 @@ pub trait RoomBroker: fmt::Debug + Send + Sync + 'static {
     async fn publish(&self, batch: &[Arc<Publication>]) -> Result<(), BrokerError>;
 
     /// The place of the log's last publication at this moment, of whichever node: everything whose [`publish`](Self::publish) has ended
-    /// before lies at or before it.
+    /// before lies at or before it. A broker that [`filters`](Capabilities::filters) reports soon that it has [advanced](BrokerEvents::advanced) up to there:
+    /// a client that comes back waits for that.
     ///
     /// # Errors
     /// When the broker cannot tell. [`BrokerError::Unsupported`] by default.

@@ -209,8 +209,11 @@ impl RoomBroker for PostgresBroker {
         published
     }
 
+    /// See the trait. A started broker soon reports that it has [advanced](BrokerEvents::advanced) up to there.
     async fn end(&self) -> Result<Position, BrokerError> {
-        Ok(self.0.log.end().await?.position())
+        let end = self.0.log.end().await?;
+        self.0.shared.changed.notify_one();
+        Ok(end.position())
     }
 
     async fn history(

@@ -146,7 +146,7 @@ impl RoomBroker for RedisBroker {
         } = &*self.0;
         let stop = CancellationToken::new();
         let messages = Arc::new(Messages::new(redis.clone(), node.id.clone(), stop));
-        let (link, pushes) = Reader::connect(redis).await?;
+        let lines = Reader::connect(redis).await?;
         let at = log.end().await?;
         messages.join().await?;
         let position = at.position();
@@ -169,7 +169,7 @@ impl RoomBroker for RedisBroker {
         *running = Some(Running {
             messages,
             tasks: [
-                tokio::spawn(reader.run((link, pushes))),
+                tokio::spawn(reader.run(lines)),
                 tokio::spawn(async move { keeping.keep_registered().await }),
             ],
         });
@@ -193,8 +193,11 @@ impl RoomBroker for RedisBroker {
         published.map(|_| ())
     }
 
+    /// See the trait. A started broker soon reports that it has [advanced](BrokerEvents::advanced) up to there.
     async fn end(&self) -> Result<Position, BrokerError> {
-        Ok(self.0.log.end().await?.position())
+        let end = self.0.log.end().await?;
+        self.0.shared.changed();
+        Ok(end.position())
     }
 
     async fn history(

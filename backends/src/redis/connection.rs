@@ -30,7 +30,7 @@ pub struct Redis(Arc<Shared>);
 struct Shared {
     config: RedisConfig,
     state: Mutex<State>,
-    /// The run of the server to which the last connection was made, if it said so.
+    /// The run of the primary to which the last connection was made, if it said so.
     latest: std::sync::Mutex<Option<Arc<str>>>,
 }
 
@@ -78,9 +78,12 @@ impl Redis {
 
     /// Whether a connection to that run of a server leads to the primary still. Nobody closes it when another takes over, and one who only reads notices nothing.
     pub(super) fn is_primary(&self, run: &str, role: &InfoDict) -> Result<(), RedisError> {
-        if role.get::<String>("role").as_deref() == Some("slave") {
-            return Err(unavailable(REPLICA));
-        }
+        not_a_replica(role)?;
+        self.is_current(run)
+    }
+
+    /// Whether the name has not led to another primary since.
+    pub(super) fn is_current(&self, run: &str) -> Result<(), RedisError> {
         match self.is_latest(run) {
             true => Ok(()),
             false => Err(unavailable("Redis' name leads to another server now")),
@@ -199,11 +202,13 @@ impl Redis {
         let connect = async {
             let RedisConfig { info, tls, .. } = &self.0.config;
             let mut connection = Connection::open(info, tls.as_ref(), config, pushes).await?;
-            let info: InfoDict = redis::cmd("INFO")
-                .arg("server")
-                .query_async(&mut connection)
-                .await?;
-            Ok::<_, RedisError>((connection, info.get::<String>("run_id")))
+            let mut server = redis::cmd("INFO");
+            server.arg("server");
+            let mut about = redis::pipe();
+            about.add_command(server).add_command(role());
+            let (server, role): (InfoDict, InfoDict) = about.query_async(&mut connection).await?;
+            not_a_replica(&role)?;
+            Ok::<_, RedisError>((connection, server.get::<String>("run_id")))
         };
         let connected = timeout(within, connect).await;
         let (connection, run) =
@@ -220,6 +225,13 @@ impl Redis {
 
     pub(super) fn command_timeout(&self) -> Duration {
         self.0.config.command_timeout
+    }
+}
+
+fn not_a_replica(role: &InfoDict) -> Result<(), RedisError> {
+    match role.get::<String>("role").as_deref() {
+        Some("slave") => Err(unavailable(REPLICA)),
+        _ => Ok(()),
     }
 }
 

@@ -38,12 +38,20 @@ impl Rooms {
         &self.later
     }
 
-    /// Knows again since when it is in rooms, as far as it is.
-    pub(crate) fn restore(&mut self, later: &[(Room, Received)]) {
-        let (names, later) = (&self.names, later.iter());
-        self.later = later
-            .filter(|(room, _)| names.contains(room))
+    /// Its client is back, and was in `restored`, some of which it had joined `later`; in all other rooms it is from now on, when this has been `said`.
+    pub(crate) fn come_back(
+        &mut self,
+        restored: &[Room],
+        later: &[(Room, Received)],
+        said: Option<&Received>,
+    ) {
+        let names = &self.names;
+        let known = later.iter().filter(|(room, _)| names.contains(room));
+        let new = names.iter().filter(|room| !restored.contains(room));
+        let new = new.zip(said.into_iter().cycle());
+        self.later = known
             .cloned()
+            .chain(new.map(|(room, said)| (room.clone(), said.clone())))
             .collect();
     }
 }

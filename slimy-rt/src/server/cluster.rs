@@ -60,6 +60,9 @@ pub(crate) struct Cluster {
     /// The last number seen of each publishing node.
     seen: Mutex<HashMap<NodeId, u64>>,
     up: AtomicBool,
+    /// What the broker has reported of itself, and whether it took the last publication: up is both.
+    reported: AtomicBool,
+    taking: AtomicBool,
     requests: Requests,
     patience: Mutex<Patience>,
     core: OnceLock<Weak<Core>>,
@@ -112,6 +115,8 @@ impl Cluster {
             published: watch::Sender::new(0),
             seen: Mutex::default(),
             up: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
+            taking: AtomicBool::new(true),
             requests: Requests::new(),
             patience: Mutex::default(),
             core: OnceLock::new(),
@@ -203,10 +208,16 @@ impl Cluster {
         }
     }
 
-    /// Waits until everything that has been queued so far is in the log, or can never be.
-    pub(crate) async fn flushed(&self) {
-        let sequence = lock(&self.outgoing).sequence;
-        self.published_up_to(sequence).await;
+    /// Waits until everything is in the log that has been queued, or else that something is lost.
+    async fn flushed(&self) {
+        loop {
+            let sequence = lock(&self.outgoing).sequence;
+            self.published_up_to(sequence).await;
+            let outgoing = lock(&self.outgoing);
+            if outgoing.lost == 0 && outgoing.sequence == sequence {
+                return;
+            }
+        }
     }
 
     /// Waits so long for the broker to take what waits, and says whether it did.
@@ -262,7 +273,7 @@ impl Cluster {
                 Ok(()) => rest = &rest[now.len()..],
                 // What refuses even to be told of a loss would refuse everything.
                 Err(e) if e.is_retryable() || (now.len() == 1 && now[0].lost > 0) => {
-                    self.health(Health::Down);
+                    self.takes(false);
                     if !std::mem::replace(&mut is_told, true) {
                         tracing::warn!(error = %chain(&e), "the broker takes no publications; they wait for it");
                     }
@@ -278,7 +289,25 @@ impl Cluster {
                     rest = &rest[1..];
                 }
             }
-            self.health(Health::Up);
+            self.takes(true);
+        }
+    }
+
+    fn takes(&self, is_taken: bool) {
+        self.taking.store(is_taken, Ordering::SeqCst);
+        self.judge();
+    }
+
+    /// Says so when the broker has gone down or come up.
+    fn judge(&self) {
+        let up = self.reported.load(Ordering::SeqCst) && self.taking.load(Ordering::SeqCst);
+        if self.up.swap(up, Ordering::SeqCst) != up {
+            match up {
+                true => tracing::info!("the broker is up"),
+                false => tracing::warn!(
+                    "the broker is down: what this node and others say does not get to each other"
+                ),
+            }
         }
     }
 
@@ -402,15 +431,8 @@ impl BrokerEvents for Cluster {
     }
 
     fn health(&self, health: Health) {
-        let up = health == Health::Up;
-        if self.up.swap(up, Ordering::Relaxed) != up {
-            match up {
-                true => tracing::info!("the broker is up"),
-                false => tracing::warn!(
-                    "the broker is down: what this node and others say does not get to each other"
-                ),
-            }
-        }
+        self.reported.store(health == Health::Up, Ordering::SeqCst);
+        self.judge();
     }
 }
 

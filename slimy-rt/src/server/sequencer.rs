@@ -6,6 +6,7 @@
 
 mod directory;
 mod entering;
+mod guests;
 mod place;
 mod publish;
 mod recent;
@@ -23,6 +24,7 @@ use self::{
 };
 pub(crate) use self::{
     entering::{Entered, Return},
+    guests::Guest,
     recent::Cut,
     withheld::Received,
 };
@@ -95,6 +97,7 @@ impl Sequencer {
                 .filter(|_| config.recovery.is_some())
                 .map(|cluster| Place::new(cluster.node().clone())),
             recent: Recent::default(),
+            restarts: 0,
             withheld: Withheld::default(),
         });
         Self {
@@ -216,11 +219,7 @@ impl Sequencer {
             key,
             room: namespace.everyone.key,
         });
-        if namespace.sockets.is_empty() && !namespace.fixed {
-            room_keys.free.push(namespace.everyone.key);
-            directory.dynamic -= 1;
-            directory.namespaces.remove(socket.namespace());
-        }
+        directory.leave(socket.namespace());
         self.push(key, jobs);
         true
     }
@@ -302,19 +301,48 @@ impl Sequencer {
             .get_key_value(room)
             .map_or(room, |(name, _)| name)
             .clone();
-        let members = namespace.rooms.entry(shared.clone()).or_insert_with(|| {
-            self.interest(Interest::Began {
-                namespace: socket.namespace(),
-                room,
-            });
-            Members::new(room_keys.take())
-        });
+        let members = self.members(namespace, room_keys, socket.namespace(), &shared);
         members.counts[key.shard as usize] += 1;
         socket.rooms_mut().push(shared);
         Some(Job::Join {
             key,
             room: members.key,
         })
+    }
+
+    /// A room's members, which the other nodes hear of when they are the first.
+    fn members<'a>(
+        &self,
+        namespace: &'a mut Namespace,
+        room_keys: &mut RoomKeys,
+        name: &str,
+        room: &Room,
+    ) -> &'a mut Members {
+        namespace.rooms.entry(room.clone()).or_insert_with(|| {
+            self.interest(Interest::Began {
+                namespace: name,
+                room,
+            });
+            Members::new(room_keys.take())
+        })
+    }
+
+    fn forget_if_empty(
+        &self,
+        namespace: &mut Namespace,
+        room_keys: &mut RoomKeys,
+        name: &str,
+        room: &Room,
+    ) {
+        let Some(members) = namespace.rooms.get(room).filter(|m| m.is_empty()) else {
+            return;
+        };
+        room_keys.free.push(members.key);
+        namespace.rooms.remove(room);
+        self.interest(Interest::Ceased {
+            namespace: name,
+            room,
+        });
     }
 
     fn leave_locked(
@@ -331,14 +359,7 @@ impl Sequencer {
             key,
             room: members.key,
         };
-        if members.is_empty() {
-            room_keys.free.push(members.key);
-            namespace.rooms.remove(room);
-            self.interest(Interest::Ceased {
-                namespace: socket.namespace(),
-                room,
-            });
-        }
+        self.forget_if_empty(namespace, room_keys, socket.namespace(), room);
         Some(job)
     }
 

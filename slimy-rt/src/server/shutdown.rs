@@ -59,7 +59,7 @@ impl Server {
 
     /// Shuts the server down within `within`: no further handshakes, every connection's pending output is written, its transport is
     /// closed (WebSockets with 1001, so that clients come back elsewhere by themselves), handlers end, and the broker gets what waits for it, for which the rest of the
-    /// time is there also while it is away (a second more at the most).
+    /// time is there also while it is away (a second and a half more at the most).
     ///
     /// Says whether all that was done in time. What was not is dropped; publications that the other nodes do not get are logged.
     ///

@@ -186,6 +186,54 @@ pub(crate) async fn after_a_cut(kind: Kind) {
     scene.cluster.assert_no_gap();
 }
 
+/// Clients come back to a node where nobody else is in their guild, and which hears what is said in another one meanwhile.
+pub(crate) async fn where_nobody_else_is(kind: Kind) {
+    const OTHER: &str = "4711";
+    /// How long a node goes on hearing a room that everybody has left.
+    const FORGOTTEN: Duration = Duration::from_millis(2_200);
+    let scene = Scene {
+        cluster: Cluster::start(kind, 3).await,
+    };
+    let fleet = &scene.cluster.fleet;
+    let session = format!(r#"{{"guilds":[{{"id":"{OTHER}"}}]}}"#);
+    for node in [0, 2] {
+        scene.cluster.sessions(&["put", &user(node, 'g'), &session]);
+    }
+    let witness = fleet.enter(&user(2, 'g'), 2).await;
+    let mut neighbour = fleet.enter(&user(0, 'g'), 0).await;
+    let stop = watch::Sender::new(false);
+    let stopped = stop.subscribe();
+    let noise = tokio::spawn(async move {
+        let mut said = 0;
+        while !*stopped.borrow() {
+            drop(neighbour.say(OTHER, &format!("noise-{said}")).await);
+            said += 1;
+            sleep(PACE / 4).await;
+        }
+    });
+    let pace = PACE / 4;
+    let mut traffic = scene.start_at(fleet.addr(1), 0, 3, pace).await;
+    let cut = Instant::now();
+    for round in 0..4 {
+        for node in [2, 1] {
+            for victim in &mut traffic.victims {
+                victim.cut();
+                sleep(pace * 4).await;
+                let entry = victim.enter(fleet.addr(node)).await;
+                assert_eq!(entry, Entry::Recovered, "round {round}");
+            }
+        }
+        sleep(FORGOTTEN).await;
+    }
+    stop.send_replace(true);
+    noise.await.expect("does not panic");
+    assert!(witness.heard_count() > 0);
+    traffic
+        .end(&[Entry::Recovered; 3], cut, Instant::now())
+        .await;
+    scene.cluster.assert_no_gap();
+}
+
 /// A client comes back elsewhere while its node still takes it for connected: the old socket ends, and there is one.
 pub(crate) async fn before_the_old_node_knows(kind: Kind) {
     let scene = Scene::begin(kind).await;

@@ -70,6 +70,11 @@ async fn before_the_old_node_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_else_is() {
+    recovery::where_nobody_else_is(Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_shutdown() {
     recovery::after_a_shutdown(Redis).await;
 }

@@ -157,7 +157,7 @@ impl Log {
     }
 
     /// Adds the commands that read, as one step, what these streams have behind `after` and up to `to`, so many of each; [`read`](Self::read) makes
-    /// sense of the answer. Without `to` the connection must speak RESP3.
+    /// sense of the answer.
     pub(super) fn reading(
         &self,
         pipeline: &mut Pipeline,
@@ -230,10 +230,14 @@ impl Log {
         };
         let parts: Vec<Value> = match to {
             Some(_) => parts.collect(),
-            None => match parts.next().unwrap_or(Value::Nil) {
-                Value::Map(streams) => streams.into_iter().map(|(_, entries)| entries).collect(),
-                other => array(other)?,
-            },
+            None => array(parts.next().unwrap_or(Value::Nil))?
+                .into_iter()
+                .map(|stream| {
+                    array(stream)?
+                        .pop()
+                        .ok_or_else(|| unavailable("Redis answered nothing"))
+                })
+                .collect::<Result<_, _>>()?,
         };
         for stream in parts {
             let (mut last, mut seen) = (0, 0);

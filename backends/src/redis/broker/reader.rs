@@ -17,7 +17,6 @@ use super::{
         Redis, RedisError,
         connection::{Link, role},
         error::unavailable,
-        stream::Connection,
     },
     log::{End, Log, Reading},
     messages::Messages,
@@ -62,14 +61,20 @@ impl Shared {
         }
     }
 
-    /// There is a bucket more to be read.
+    /// There is a bucket more to be read, or somebody wants to know how far the log has been.
     pub(super) fn changed(&self) {
         self.changed.notify_one();
     }
 }
 
-/// A connection for reading, and what Redis says on it.
-type Line = (Link, Pushes);
+/// What a node has for reading. Redis closes a connection that hears channels when it does not take what comes fast enough, large answers included:
+/// so these are two.
+pub(super) struct Lines {
+    reading: Link,
+    hearing: Link,
+    /// What Redis says on it.
+    pushes: Pushes,
+}
 
 /// What lasts longer than a connection.
 struct Progress {
@@ -82,15 +87,14 @@ struct Progress {
 
 /// What is followed on a connection.
 struct Following {
-    /// To which run of the server.
-    run: Arc<str>,
-    connection: Connection,
-    pushes: Pushes,
+    lines: Lines,
     /// The streams that are heard.
     streams: Vec<usize>,
     /// The buckets that are in these streams.
     mask: u64,
     looked: Option<Instant>,
+    /// When only what was wanted then was heard.
+    settled: Option<Instant>,
 }
 
 impl Following {
@@ -101,28 +105,40 @@ impl Following {
     }
 
     /// The buckets that are wanted whether somebody is there or not: who comes and goes all the time must not have everything read anew all the time.
-    fn kept(&self) -> u64 {
-        if self.rest().is_zero() { 0 } else { self.mask }
+    fn kept(&mut self) -> u64 {
+        if self.settled.is_some_and(|at| at.elapsed() < LOOK) {
+            return self.mask;
+        }
+        self.settled = Some(Instant::now());
+        0
     }
 }
 
 impl Reader {
-    pub(super) async fn connect(redis: &Redis) -> Result<Line, RedisError> {
-        let pushes = Pushes::default();
-        let link = redis.connect(redis.command_timeout(), Some(pushes.clone()));
-        Ok((link.await?, pushes))
+    pub(super) async fn connect(redis: &Redis) -> Result<Lines, RedisError> {
+        let (pushes, within) = (Pushes::default(), redis.command_timeout());
+        let reading = redis.connect(within, None);
+        let hearing = redis.connect(within, Some(pushes.clone()));
+        let (reading, hearing) = tokio::try_join!(reading, hearing)?;
+        Ok(Lines {
+            reading,
+            hearing,
+            pushes,
+        })
     }
 
-    /// Reads for ever, on this connection first.
-    pub(super) async fn run(mut self, line: Line) {
+    /// Reads for ever, on these connections first.
+    pub(super) async fn run(mut self, lines: Lines) {
         let mut progress = Progress {
             heard: "0-0".to_owned(),
             count: COUNT.1,
             backoff: Backoff::new(),
         };
-        let mut line = Some(line);
+        let mut lines = Some(lines);
         loop {
-            let Err(error) = self.follow(line.take(), &mut progress).await;
+            let Err(error) = self.follow(lines.take(), &mut progress).await;
+            // It may have been too much for the time that an answer has.
+            progress.count = (progress.count / 2).max(COUNT.0);
             self.events.health(Health::Down);
             self.messages.give_up();
             tracing::debug!(%error, "reading from Redis failed");
@@ -133,30 +149,29 @@ impl Reader {
     /// Reads until something fails.
     async fn follow(
         &mut self,
-        line: Option<Line>,
+        lines: Option<Lines>,
         progress: &mut Progress,
     ) -> Result<Infallible, RedisError> {
-        let (link, pushes) = match line {
-            Some(line) => line,
+        let lines = match lines {
+            Some(lines) => lines,
             None => {
-                let line = Self::connect(&self.redis).await?;
+                let lines = Self::connect(&self.redis).await?;
                 // What there is of a log may be of another run.
                 let end = self.log.end().await;
                 self.look_at(&end.map_err(|e| unavailable(e.to_string()))?);
-                line
+                lines
             }
         };
         let mut following = Following {
-            run: link.run,
-            connection: link.connection,
-            pushes,
+            lines,
             streams: Vec::new(),
             mask: 0,
             looked: None,
+            settled: None,
         };
-        let inbox = self.messages.inbox();
-        let bell = self.messages.channel();
-        following.connection.follow(&[bell], true).await?;
+        let (inbox, bell) = (self.messages.inbox(), self.messages.channel());
+        let hearing = &mut following.lines.hearing.connection;
+        hearing.follow(&[bell], true).await?;
         let mut is_due = true;
         loop {
             let rest = following.rest();
@@ -165,7 +180,7 @@ impl Reader {
                 continue;
             }
             let next = tokio::select! {
-                next = following.pushes.next(rest) => next,
+                next = following.lines.pushes.next(rest) => next,
                 () = self.shared.changed.notified() => Next::Look,
             };
             is_due = match next {
@@ -196,9 +211,11 @@ impl Reader {
         let (streams, count) = (&following.streams, progress.count);
         self.log
             .reading(&mut pipeline, streams, self.at.number, None, count);
-        let answer = pipeline.query_async(&mut following.connection).await?;
+        let reading = &mut following.lines.reading;
+        let answer = pipeline.query_async(&mut reading.connection).await?;
         let (role, messages, answer): (InfoDict, Value, Value) = answer;
-        self.redis.is_primary(&following.run, &role)?;
+        self.redis.is_primary(&reading.run, &role)?;
+        let read = Log::read(answer, count, None)?;
         following.looked = Some(Instant::now());
         progress.backoff = Backoff::new();
         self.events.health(self.messages.health());
@@ -211,7 +228,7 @@ impl Reader {
             progress.heard = id;
         }
         // Somebody cleared it when there is none. Whoever publishes next begins another, and says so.
-        if let Some(reading) = Log::read(answer, count, None)? {
+        if let Some(reading) = read {
             // What is wanted since the read was sent may lie between what it read, which is not to be told without.
             if self.shared.interests.mask() & !mask != 0 {
                 return Ok(true);
@@ -227,7 +244,7 @@ impl Reader {
 
     /// Hears the streams of these buckets, and no others.
     async fn hear(&self, following: &mut Following, mask: u64) -> Result<(), RedisError> {
-        let wanted = self.log.streams(mask);
+        let (wanted, is_due) = (self.log.streams(mask), following.rest().is_zero());
         let others = |some: &[usize], than: &[usize]| -> Vec<String> {
             let others = some.iter().filter(|stream| !than.contains(stream));
             others.map(|stream| self.log.channel(*stream)).collect()
@@ -236,8 +253,14 @@ impl Reader {
             others(&wanted, &following.streams),
             others(&following.streams, &wanted),
         );
-        following.connection.follow(&new, true).await?;
-        following.connection.follow(&old, false).await?;
+        let hearing = &mut following.lines.hearing;
+        hearing.connection.follow(&new, true).await?;
+        hearing.connection.follow(&old, false).await?;
+        if is_due {
+            // One that is dead says nothing, and neither does one to a server that nobody publishes at any more.
+            hearing.connection.ping().await?;
+            self.redis.is_current(&hearing.run)?;
+        }
         (following.streams, following.mask) = (wanted, mask);
         Ok(())
     }

@@ -92,10 +92,13 @@ impl Wanted {
             return true;
         }
         let has = |text: &str| text.to_lowercase().contains(&*self.text);
-        let ids = [&entry.request_id, &entry.user_id];
+        let ids = [("requestId", &entry.request_id), ("userId", &entry.user_id)];
+        let mut ids = ids
+            .into_iter()
+            .filter_map(|(name, id)| Some((name, id.as_ref()?)));
         has(&entry.message)
             || has(entry.target)
-            || ids.into_iter().flatten().any(|id| has(id))
+            || ids.any(|(name, id)| has(&format!("{name}={id}")))
             || entry.fields.iter().any(|(name, value)| match value {
                 Value::String(text) => has(&format!("{name}={text}")),
                 other => has(&format!("{name}={other}")),

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Claim, Operation, Recovery, State, offset};
 pub(crate) use crate::server::sequencer::Return;
@@ -24,6 +24,8 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(4);
 /// How long to wait for this node's own writing before a state that is not there is not there.
 const SETTLING: Duration = Duration::from_millis(500);
+/// How often to look whether this node has heard the log so far.
+const HEARING: Duration = Duration::from_millis(5);
 /// How many publications are read at once.
 const PAGE: usize = 512;
 /// At how many nodes a client may have been ahead of the log.
@@ -55,6 +57,8 @@ enum Refused {
     Gone,
     #[error("this node is in no cluster yet")]
     NotStarted,
+    #[error("there are too many namespaces")]
+    TooManyNamespaces,
     #[error("it missed more than `max_recovered_events` or than may be pending")]
     TooMuch,
     #[error("some of what it missed never got into the log")]
@@ -220,7 +224,9 @@ impl Recovery {
             .cloned()
             .collect();
         let received = self.received(claim, state);
-        let cut = core.sequencer.cut().ok_or(Refused::NotStarted)?;
+        let guest = core.sequencer.expect(socket.shared_namespace(), &rooms);
+        let guest = guest.ok_or(Refused::TooManyNamespaces)?;
+        let cut = self.cut(core).await?;
         // All that this node has published itself is in the log then.
         self.cluster.published_up_to(cut.sequence).await;
         if self.cluster.has_unconfessed_losses() {
@@ -276,9 +282,30 @@ impl Recovery {
             later: state.later.clone(),
             missed: missed.frames,
             cut,
+            _guest: guest,
             received,
             window: self.window,
         })
+    }
+
+    /// A moment from which on this node hears all that the client is owed.
+    async fn cut(&self, core: &Core) -> Result<Cut, Refused> {
+        let broker = self.cluster.broker();
+        if !broker.capabilities().filters {
+            return core.sequencer.cut().ok_or(Refused::NotStarted);
+        }
+        // What was being reported when its rooms came to be heard may lack them; that lies before this.
+        let end = broker.end().await?;
+        loop {
+            let cut = core.sequencer.cut().ok_or(Refused::NotStarted)?;
+            match end.partial_cmp(&cut.position) {
+                Some(Ordering::Less | Ordering::Equal) => return Ok(cut),
+                Some(Ordering::Greater) => {}
+                None => return Err(Refused::Gone),
+            }
+            drop(cut);
+            sleep(HEARING).await;
+        }
     }
 
     /// What the client has: what its offset says, and what it had when it came to the node that gave it that offset.

@@ -21,6 +21,8 @@ pub(super) struct Directory {
     /// For connection state recovery, if there is any.
     pub(super) place: Option<Place>,
     pub(super) recent: Recent,
+    /// How often the log was lost, or had a gap.
+    pub(super) restarts: u64,
     pub(super) withheld: Withheld,
 }
 
@@ -37,6 +39,38 @@ impl Directory {
         namespace.is_some_and(|namespace| namespace.sockets.get(socket.id()) == Some(socket))
     }
 
+    /// The namespace of that name, which is made if there is room for another one.
+    pub(super) fn enter(
+        &mut self,
+        name: &Arc<str>,
+        max_dynamic: usize,
+    ) -> Option<(&mut Namespace, &mut RoomKeys)> {
+        if !self.namespaces.contains_key(name) {
+            if self.dynamic >= max_dynamic {
+                return None;
+            }
+            self.dynamic += 1;
+            let namespace = Namespace::new(self.room_keys.take(), false);
+            self.namespaces.insert(Arc::clone(name), namespace);
+        }
+        let namespace = self.namespaces.get_mut(name)?;
+        Some((namespace, &mut self.room_keys))
+    }
+
+    /// Forgets a namespace that is there for its sockets only when it has none, and none is on its way.
+    pub(super) fn leave(&mut self, name: &str) {
+        let is_over = |namespace: &Namespace| {
+            !namespace.fixed && namespace.sockets.is_empty() && namespace.guests == 0
+        };
+        if let Some(namespace) = self.namespaces.get(name)
+            && is_over(namespace)
+        {
+            self.room_keys.free.push(namespace.everyone.key);
+            self.dynamic -= 1;
+            self.namespaces.remove(name);
+        }
+    }
+
     pub(super) fn select(&self, namespace: &str, audience: &Audience) -> Vec<Socket> {
         let namespace = self.namespaces.get(namespace);
         namespace.map_or_else(Vec::new, |namespace| namespace.select(audience))
@@ -50,6 +84,8 @@ pub(super) struct Namespace {
     pub(super) everyone: Members,
     pub(super) rooms: HashMap<Room, Members>,
     pub(super) sockets: HashMap<SocketId, Socket>,
+    /// How many clients are on their way back to it.
+    pub(super) guests: u32,
 }
 
 impl Namespace {
@@ -59,6 +95,7 @@ impl Namespace {
             everyone: Members::new(everyone),
             rooms: HashMap::new(),
             sockets: HashMap::new(),
+            guests: 0,
         }
     }
 
@@ -105,6 +142,8 @@ impl Namespace {
 pub(super) struct Members {
     pub(super) key: RoomKey,
     pub(super) counts: [u32; MAX_SHARDS],
+    /// How many clients are on their way back to it.
+    pub(super) guests: u32,
 }
 
 impl Members {
@@ -112,11 +151,12 @@ impl Members {
         Self {
             key,
             counts: [0; MAX_SHARDS],
+            guests: 0,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.counts.iter().all(|count| *count == 0)
+        self.guests == 0 && self.counts.iter().all(|count| *count == 0)
     }
 
     pub(super) fn shards(&self) -> u16 {

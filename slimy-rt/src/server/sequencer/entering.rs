@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{
-    Cut, Received, Sequencer,
-    directory::{Directory, Namespace},
-};
+use super::{Cut, Guest, Received, Sequencer, directory::Directory};
 use crate::{
     Room,
     events::Socket,
@@ -28,6 +25,8 @@ pub(crate) struct Return {
     /// What it missed up to the cut.
     pub(crate) missed: Vec<Arc<Frame>>,
     pub(crate) cut: Cut,
+    /// Has its rooms heard until it is in them.
+    pub(crate) _guest: Guest,
     pub(crate) received: Received,
     /// How long another node may take to publish what the client has received there.
     pub(crate) window: Duration,
@@ -68,16 +67,10 @@ impl Sequencer {
             };
             jobs.extend(back.missed.iter().cloned().chain(owed).map(send));
         }
-        if !directory.namespaces.contains_key(socket.namespace()) {
-            if directory.dynamic >= self.max_dynamic_namespaces {
-                return Entered::TooManyNamespaces;
-            }
-            directory.dynamic += 1;
-            let namespace = Namespace::new(directory.room_keys.take(), false);
-            let name = Arc::clone(socket.shared_namespace());
-            directory.namespaces.insert(name, namespace);
-        }
-        let Some((namespace, room_keys)) = directory.of(socket) else {
+        let said = directory.moment();
+        let name = socket.shared_namespace();
+        let Some((namespace, room_keys)) = directory.enter(name, self.max_dynamic_namespaces)
+        else {
             return Entered::TooManyNamespaces;
         };
         namespace.everyone.counts[key.shard as usize] += 1;
@@ -109,7 +102,9 @@ impl Sequencer {
                 } = &mut *directory;
                 let heard = place.as_ref().and_then(|place| place.position());
                 withheld.add(key, &back.received, heard, back.window);
-                socket.rooms_mut().restore(&back.later);
+                socket
+                    .rooms_mut()
+                    .come_back(&back.rooms, &back.later, said.as_ref());
             }
             None if recoverable => jobs.extend(directory.started(socket.namespace()).map(send)),
             None => {}
@@ -122,8 +117,11 @@ impl Sequencer {
 }
 
 impl Directory {
-    /// What was delivered since a client's cut and is for it; `None` when that is too much, or is not known any more.
+    /// What was delivered since a client's cut and is for it; `None` when that is too much, or is not known any more, or when something was not heard.
     fn owed(&self, socket: &Socket, back: &Return, max_bytes: usize) -> Option<Vec<Arc<Frame>>> {
+        if self.restarts != back.cut.restarts {
+            return None;
+        }
         let own = Room::of_socket(socket.id());
         let is_in = |rooms: &[Room]| {
             let is_its = |room: &Room| *room == own || back.rooms.contains(room);

@@ -133,12 +133,13 @@ impl Sequencer {
 
     /// The log goes on from there, whatever was before.
     pub(crate) fn restart_at(&self, position: &Position) {
-        if let Some(place) = &mut lock(&self.directory).place {
+        let mut directory = lock(&self.directory);
+        directory.restarts += 1;
+        if let Some(place) = &mut directory.place {
             place.restart_at(position);
         }
     }
 
-    /// Whether events carry offsets by now, so that a client can come back for what it missed.
     /// What a client that comes in now need not be told any more; `None` when clients cannot come back.
     pub(crate) fn moment(&self) -> Option<Received> {
         self.recovers.then(|| lock(&self.directory).moment())?

@@ -77,7 +77,7 @@ impl Recent {
     }
 }
 
-/// A moment in the order of deliveries: what was before is in the log, or on its way there; what comes after is kept here until this is dropped.
+/// A moment in the order of deliveries: what was before is in the log, or on its way there; what comes after for rooms that are heard is kept here until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cut {
     sequencer: Weak<Sequencer>,
@@ -87,6 +87,8 @@ pub(crate) struct Cut {
     pub(crate) position: Position,
     /// The last own publication.
     pub(crate) sequence: u64,
+    /// How often the log had been lost, or had had a gap.
+    pub(super) restarts: u64,
 }
 
 impl Sequencer {
@@ -101,6 +103,7 @@ impl Sequencer {
             number: directory.recent.next(),
             position,
             sequence,
+            restarts: directory.restarts,
         })
     }
 }

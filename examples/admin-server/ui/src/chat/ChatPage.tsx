@@ -69,7 +69,7 @@ function Guild({ me, room }: { me: Me; room: RoomView }) {
         closed={status === "ended" || status === "refused"}
         input={input}
       />
-      <Announcer items={items} userId={me.id} />
+      <Announcer key={me.role} items={items} userId={me.id} />
     </section>
   );
 }

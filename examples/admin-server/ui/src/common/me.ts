@@ -68,13 +68,13 @@ export function refreshMe(): void {
   void mutateAny(PATH);
 }
 
-/** The same, for what has to wait for it; says whether the server answered. */
+/** The same, for what has to wait for it; says whether it is known who is here, nobody included. */
 export async function checkMe(): Promise<boolean> {
   try {
     await mutateAny(PATH, await fetchMe(), { revalidate: false });
     return true;
   } catch (reason) {
-    return reason instanceof ApiError && reason.status !== 0;
+    return reason instanceof ApiError && (reason.status === 401 || reason.status === 403);
   }
 }
 

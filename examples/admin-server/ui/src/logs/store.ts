@@ -46,7 +46,7 @@ export class LogStore {
   #holes = "";
   #making: ReturnType<typeof setTimeout> | undefined;
   /** The filter and the connection of the subscription. */
-  #subscribed: { filter: LogFilter; connection: number } | undefined;
+  #subscribed: { filter: LogFilter; connection: number | string } | undefined;
   /** The number of the first line that waits, and of its row. */
   #pausedAt: number | undefined;
   #pausedRow: number | undefined;
@@ -76,7 +76,7 @@ export class LogStore {
   }
 
   /** The backlog of a subscription: joined with what is here. `connection` is another one after a reconnect. */
-  begin(filter: LogFilter, { entries, dropped }: LogBatch, connection: number): void {
+  begin(filter: LogFilter, { entries, dropped }: LogBatch, connection: number | string): void {
     const last = this.#subscribed;
     const again = last !== undefined && sameFilter(filter, last.filter);
     const fresh = this.#cleared.end > 0 ? newerThan(this.#cleared, entries) : entries;

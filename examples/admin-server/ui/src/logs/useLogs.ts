@@ -1,4 +1,4 @@
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { request, socket, useConnection } from "../common/socket";
 import { readBatch, type LogBatch } from "./entry";
 import { subscription, type LogFilter } from "./filter";
@@ -23,6 +23,7 @@ export function useLogs(filter: LogFilter): Logs {
   const [ready, setReady] = useState(false);
   const [error, setError] = useState<Error>();
   const [attempt, setAttempt] = useState(0);
+  const failures = useRef(0);
 
   // What is here of another filter is there at once, also without a connection.
   useEffect(() => store.show(filter), [store, filter]);
@@ -31,6 +32,10 @@ export function useLogs(filter: LogFilter): Logs {
     if (!connected) return;
     let answered = false;
     let over = false;
+    const stop = (): void => {
+      over = true;
+      socket().off("log:entries", receive);
+    };
     const early: LogBatch[] = [];
     const receive = (payload: unknown): void => {
       const batch = readBatch(payload);
@@ -41,19 +46,20 @@ export function useLogs(filter: LogFilter): Logs {
       const ack = await request<unknown>("logs:subscribe", subscription(filter));
       if (over) return;
       answered = true;
-      store.begin(filter, readBatch(ack), epoch);
+      store.begin(filter, readBatch(ack), `${epoch}.${failures.current}`);
       early.forEach((batch) => store.addEarly(batch));
       setError(undefined);
       setReady(true);
     };
     socket().on("log:entries", receive);
     begin().catch((reason: unknown) => {
-      if (!over) setError(reason instanceof Error ? reason : new Error(String(reason)));
+      if (over) return;
+      // Nobody knows what is missing from here on: as after a connection that was lost.
+      stop();
+      failures.current += 1;
+      setError(reason instanceof Error ? reason : new Error(String(reason)));
     });
-    return () => {
-      over = true;
-      socket().off("log:entries", receive);
-    };
+    return stop;
   }, [store, filter, connected, epoch, attempt]);
 
   // Another filter replaces the subscription; only leaving the screen ends it.
