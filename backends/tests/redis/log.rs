@@ -13,6 +13,7 @@ use slimy_rt_backends::redis::{
 use slimy_rt_test_engines::Redis as Server;
 
 use super::{
+    Engine,
     node::{Node, to_room},
     scenes, start,
 };
@@ -103,6 +104,29 @@ async fn a_stream_keeps_so_many_entries() {
         .filter(|(at, _)| at.as_ref() > Some(now));
     let last = number + many.len() as u64 + 1;
     assert_eq!(behind.count() as u64, last - now.parts().unwrap().1);
+    assert!(node.told().gaps.is_empty());
+}
+
+/// More than Redis lets wait for one that hears channels.
+#[tokio::test(flavor = "multi_thread")]
+async fn much_in_many_streams_is_read_after_a_cut() {
+    let engine = Engine::start().await;
+    let (node, other) = (start(&engine.client()).await, start(&engine.direct()).await);
+    let rooms: Vec<_> = (0..40).map(|number| format!("room {number}")).collect();
+    rooms.iter().for_each(|room| node.join(room));
+    let first = other.publish(&[to_room("room 0", "first")]).await;
+    node.received(&first).await;
+    engine.proxy.cut().await;
+    let text = "x".repeat(4_000);
+    let mut last = Vec::new();
+    for _ in 0..300 {
+        let batch: Vec<_> = rooms.iter().map(|room| to_room(room, &text)).collect();
+        last = other.publish(&batch).await;
+    }
+    engine.proxy.heal().await;
+    node.received(&last).await;
+    let numbers = node.numbers_of(&other.id);
+    assert_eq!(numbers, (1..=300 * 40 + 1).collect::<Vec<_>>());
     assert!(node.told().gaps.is_empty());
 }
 

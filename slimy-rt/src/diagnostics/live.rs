@@ -35,10 +35,10 @@ use crate::{
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 /// For how long they are kept.
 pub const HISTORY: Duration = Duration::from_secs(15 * 60);
-/// Of how many intervals the requests are told: they are few, since the page asks for figures twice a minute.
-const REQUEST_INTERVALS: usize = 5;
 /// How many that are.
 const MAX_HISTORY: usize = (HISTORY.as_secs() / SNAPSHOT_INTERVAL.as_secs()) as usize;
+/// Of how many intervals the requests are told: they are few, since the page asks for figures twice a minute.
+const REQUEST_INTERVALS: usize = 5;
 /// How long other nodes may take to tell theirs.
 const NODES_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -219,6 +219,20 @@ impl fmt::Debug for Proxy {
     }
 }
 
+/// Listens there, although a process that another test is just starting may still hold a copy of the listener before.
+async fn listen(addr: SocketAddr) -> TcpListener {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match TcpListener::bind(addr).await {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                sleep(LOOK).await;
+            }
+            Err(error) => panic!("the proxy cannot listen on {addr}: {error}"),
+        }
+    }
+}
+
 impl Link {
     fn new(target: SocketAddr) -> Self {
         let settings = Settings {
@@ -252,10 +266,7 @@ impl Link {
     async fn serve(self: Arc<Self>, addr: SocketAddr) {
         loop {
             self.wait_for(|settings| !settings.cut).await;
-            let listener = match TcpListener::bind(addr).await {
-                Ok(listener) => listener,
-                Err(error) => panic!("the proxy cannot listen on {addr}: {error}"),
-            };
+            let listener = listen(addr).await;
             self.listens.send_replace(true);
             tokio::select! {
                 () = self.wait_for(|settings| settings.cut) => {}
