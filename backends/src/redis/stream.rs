@@ -158,11 +158,6 @@ impl Connection {
         })
     }
 
-    /// Whether there is somebody.
-    pub(super) async fn ping(&mut self) -> redis::RedisResult<()> {
-        redis::cmd("PING").exec_async(&mut self.inner).await
-    }
-
     /// Hears these channels, too, or no longer.
     pub(super) async fn follow(
         &mut self,

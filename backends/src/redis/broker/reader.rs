@@ -201,7 +201,6 @@ impl Reader {
         self.hear(following, mask).await?;
         let mut pipeline = redis::pipe();
         pipeline
-            .add_command(role())
             .cmd("XRANGE")
             .arg(inbox)
             .arg(format!("({}", progress.heard))
@@ -212,9 +211,9 @@ impl Reader {
         self.log
             .reading(&mut pipeline, streams, self.at.number, None, count);
         let reading = &mut following.lines.reading;
+        self.redis.is_current(&reading.run)?;
         let answer = pipeline.query_async(&mut reading.connection).await?;
-        let (role, messages, answer): (InfoDict, Value, Value) = answer;
-        self.redis.is_primary(&reading.run, &role)?;
+        let (messages, answer): (Value, Value) = answer;
         let read = Log::read(answer, count, None)?;
         following.looked = Some(Instant::now());
         progress.backoff = Backoff::new();
@@ -258,8 +257,8 @@ impl Reader {
         hearing.connection.follow(&old, false).await?;
         if is_due {
             // One that is dead says nothing, and neither does one to a server that nobody publishes at any more.
-            hearing.connection.ping().await?;
-            self.redis.is_current(&hearing.run)?;
+            let role: InfoDict = role().query_async(&mut hearing.connection).await?;
+            self.redis.is_primary(&hearing.run, &role)?;
         }
         (following.streams, following.mask) = (wanted, mask);
         Ok(())

@@ -224,7 +224,7 @@ impl Recovery {
             .cloned()
             .collect();
         let received = self.received(claim, state);
-        let guest = core.sequencer.expect(socket.shared_namespace(), &rooms);
+        let guest = core.sequencer.invite(socket.shared_namespace(), &rooms);
         let guest = guest.ok_or(Refused::TooManyNamespaces)?;
         let cut = self.cut(core).await?;
         // All that this node has published itself is in the log then.

@@ -15,7 +15,7 @@ pub(crate) struct Guest {
 
 impl Sequencer {
     /// Has these rooms heard. `None`: there are too many namespaces.
-    pub(crate) fn expect(self: &Arc<Self>, namespace: &Arc<str>, rooms: &[Room]) -> Option<Guest> {
+    pub(crate) fn invite(self: &Arc<Self>, namespace: &Arc<str>, rooms: &[Room]) -> Option<Guest> {
         let mut directory = lock(&self.directory);
         let (entry, room_keys) = directory.enter(namespace, self.max_dynamic_namespaces)?;
         entry.guests += 1;
